@@ -1,0 +1,58 @@
+# emotion-stream: the task file. `make` alone lists what it can do.
+# Everything runs in .venv, which `setup` makes; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.complete
+LOCAL  := deploy/constraints-local.txt
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench format clean
+
+help: ## List the targets
+	@echo "emotion-stream: posts on Kafka in, exact emotion trends in Postgres out"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup: $(STAMP) ## Make .venv with everything for demo and tests (minutes, once)
+
+# torch first, and its CPU build: the range in pyproject.toml alone would bring gigabytes of CUDA.
+# Where the configured index has no CPU build, PyTorch's own index has.
+$(STAMP): pyproject.toml $(LOCAL)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "emotion-stream needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "setup: making $(VENV) (two or three minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setup: torch, CPU build"
+	@if [ "$$(uname -s)" = Linux ]; then \
+		$(PIP) install -q -c $(LOCAL) 'torch==2.13.0+cpu' 2>/dev/null || \
+		$(PIP) install -q -c $(LOCAL) --index-url https://download.pytorch.org/whl/cpu torch; \
+	else $(PIP) install -q -c $(LOCAL) torch; fi
+	@echo "setup: the worker, the trainer, and what demo and tests need"
+	@$(PIP) install -q -c $(LOCAL) -e '.[local,trainer,dev]'
+	@touch $@
+	@echo "setup: done"
+
+demo: setup ## The whole product on this machine: a feed with a story in it, its trends, a picture
+	@$(BIN)/emotion-worker demo
+
+test: setup ## Every test: unit, integration (embedded broker and Postgres), end to end
+	@$(BIN)/python -m pytest
+
+check: setup ## ruff, mypy, and the direction of the imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Let ruff lay the code out and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## Posts per second: the pipeline, the bare classifier, a one-by-one pipeline; memory
+	@$(BIN)/python -m benchmarks.pipeline
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

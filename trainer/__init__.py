@@ -1,0 +1,3 @@
+"""emotion-stream's trainer: fine-tunes, evaluates and packages the model as a bundle."""
+
+from __future__ import annotations

@@ -1,0 +1,140 @@
+"""Every setting, read from the environment (`WORKER_...`), an env file or a flag of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.errors import SettingsError
+
+_PREFIX = "WORKER_"
+
+
+class Settings(BaseSettings):
+    """The worker's settings. Secrets are `SecretStr`: they never show in logs or errors."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    kafka_bootstrap_servers: str | None = None
+    """Brokers, `host:port`, comma-separated. Required for whatever touches Kafka."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_user: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    kafka_client_id: str = "emotion-worker"
+    kafka_group_instance_id: str | None = None
+    """Static membership (KIP-345): a restart within the session timeout moves no partition."""
+    kafka_session_timeout_ms: int = Field(default=45_000, ge=1_000, le=1_800_000)
+
+    topics: Annotated[tuple[str, ...], NoDecode] = ("posts",)
+    """Comma-separated."""
+    group: str = Field(default="emotion-worker", min_length=1, max_length=249)
+    database_url: SecretStr | None = None
+    """`postgresql://user:password@host:port/database`. Required for whatever touches Postgres."""
+
+    model: str = "builtin"
+    """`builtin`, a bundle folder, or a hub id."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    batch_tokens: int | None = Field(default=None, ge=1)
+    batch_posts: int | None = Field(default=None, ge=1, le=100_000)
+    linger_ms: int | None = Field(default=None, ge=0, le=60_000)
+
+    auto_offset_reset: Literal["earliest", "latest", "fail"] = "earliest"
+    """Where a group without a stored position begins."""
+    adopt_committed: bool = False
+    """Begin at the group's Kafka commit instead: moving over from another consumer."""
+    allowed_lateness_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    assignor: Literal["cooperative-sticky", "range"] = "cooperative-sticky"
+
+    store_text: bool = False
+    author_key: SecretStr | None = None
+    """HMAC key: authors are stored only as a keyed hash, and not at all without a key."""
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    languages: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """Comma-separated; None: those of the bundle."""
+
+    retention_days: int | None = Field(default=None, ge=1)
+    trend_retention_days: int | None = Field(default=None, ge=1)
+    dead_letter_retention_days: int | None = Field(default=30, ge=1)
+
+    metrics_port: int = Field(default=9108, ge=0, le=65_535)
+    log_format: Literal["auto", "console", "json"] = "auto"
+
+    @field_validator("topics", "languages", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("topics")
+    @classmethod
+    def _some_topic(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one topic")
+        if any(topic.startswith("@") for topic in value):
+            raise ValueError("a topic's name cannot start with @")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("author_key")
+    @classmethod
+    def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters")
+        return value
+
+    @property
+    def kafka(self) -> str:
+        """The brokers.
+
+        Raises:
+            SettingsError: They are not set.
+        """
+        if self.kafka_bootstrap_servers is None:
+            raise _missing("WORKER_KAFKA_BOOTSTRAP_SERVERS", "host:port of a Kafka broker")
+        return self.kafka_bootstrap_servers
+
+    @property
+    def database(self) -> str:
+        """The database's URL, secret included: for connecting, never for printing.
+
+        Raises:
+            SettingsError: It is not set.
+        """
+        if self.database_url is None:
+            raise _missing("WORKER_DATABASE_URL", "postgresql://user:password@host:port/database")
+        return self.database_url.get_secret_value()
+
+
+def _missing(name: str, form: str) -> SettingsError:
+    return SettingsError(
+        f"{name} is not set. Set it ({form}), or start a local broker and Postgres with "
+        "`emotion-worker services` and use what it prints."
+    )
+
+
+def load_settings(env_file: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401
+    """Reads the settings: flags (those that are not None) over the environment over `env_file`.
+
+    Raises:
+        SettingsError: A value does not fit; every such setting is named, secrets are not shown.
+    """
+    if env_file is not None and not env_file.is_file():
+        raise SettingsError(f"--env-file {env_file}: there is no such file.")
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(_env_file=env_file, **given)
+    except ValidationError as error:
+        lines = [
+            f"{_PREFIX}{'_'.join(str(part) for part in item['loc'][:1]).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("; ".join(lines)) from None
