@@ -24,5 +24,25 @@ class DependencyError(WorkerError):
     exit_code = 3
 
 
-class FencedError(WorkerError):
-    """Another worker took a partition over: what this one meant to write was not written."""
+class StoreUnavailableError(DependencyError):
+    """The database is away for the moment: nothing is lost, try again later."""
+
+
+class ClaimBusyError(WorkerError):
+    """The old owner's transaction still holds a partition that was to be claimed: try again."""
+
+
+class SchemaError(WorkerError):
+    """The database's schema is not the one that this version of the worker knows."""
+
+
+class SourceUnavailableError(DependencyError):
+    """The broker is away for the moment: nothing is lost, try again later."""
+
+
+class OutOfLogError(WorkerError):
+    """A position lies outside its log: retention took the records, or the log was cut."""
+
+
+class ClassifierError(WorkerError):
+    """The model failed on the texts it was given; one of them may be to blame."""

@@ -1,8 +1,8 @@
-"""Every setting, read from the environment (`WORKER_...`), an env file or a flag of the same name."""
+"""Every setting, from the environment (`WORKER_...`), an env file or a flag of the same name."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - click reads it at run time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,6 @@ def env_file_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def setting_option(name: str, **attributes: Any) -> Callable[[Any], Any]:  # noqa: ANN401
-    """A flag with the name of a setting: `setting_option("topics")` is `--topics` over WORKER_TOPICS."""
+    """A flag with the name of a setting: `topics` becomes `--topics`, over WORKER_TOPICS."""
     attributes.setdefault("help", f"Overrides WORKER_{name.upper()}.")
     return click.option(f"--{name.replace('_', '-')}", name, default=None, **attributes)

@@ -1,0 +1,9 @@
+DROP VIEW emotion_trends;
+DROP TABLE dead_letters;
+DROP TABLE trend_cells;
+DROP TABLE post_emotions;
+DROP TABLE posts;
+DROP TABLE stream_offsets;
+DROP TABLE models;
+DROP TABLE erasures;
+DROP TABLE policy;

@@ -1,0 +1,93 @@
+"""`emotion-worker run`: joins the consumer group and works until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path  # noqa: TC003 - click reads it at run time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker import logs
+from worker.commands.options import env_file_option, setting_option
+from worker.settings import load_settings
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="Stop once the group has reached the end offsets that the topics have now.",
+)
+@setting_option("kafka_bootstrap_servers", metavar="HOST:PORT,...")
+@setting_option("topics", metavar="T,...")
+@setting_option("group")
+@setting_option("model", metavar="BUNDLE")
+@setting_option("device")
+@setting_option("batch_tokens", type=int)
+@setting_option("batch_posts", type=int)
+@setting_option("linger_ms", type=int)
+@setting_option("auto_offset_reset", type=click.Choice(["earliest", "latest", "fail"]))
+@setting_option("log_format", type=click.Choice(["auto", "console", "json"]))
+@click.option("--verbose", is_flag=True, help="Log more.")
+@env_file_option
+def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) -> None:  # noqa: ANN401
+    """Join the consumer group and work until SIGTERM or SIGINT.
+
+    Reads posts from Kafka, labels them, and writes labels and trends to Postgres, each post
+    counted exactly once. Start as many of these as there are partitions to share.
+    """
+    settings = load_settings(env_file, **flags)
+    logs.configure(settings.log_format, verbose=verbose)
+    _ = settings.kafka, settings.database  # missing ones are said before the model is loaded
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # until there is work to finish
+        signal.signal(number, lambda *_: sys.exit(0))
+
+    from worker.classifier import load_classifier  # noqa: PLC0415 - torch takes seconds
+    from worker.pipeline import Worker  # noqa: PLC0415
+
+    classifier = load_classifier(
+        settings.model,
+        device=settings.device,
+        min_confidence=settings.min_confidence,
+        languages=settings.languages,
+        batch_tokens=settings.batch_tokens,
+        batch_posts=settings.batch_posts,
+        linger_ms=settings.linger_ms,
+    )
+    worker = Worker(settings, classifier)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+        log.info("stopping", extra={"signal": signal.Signals(number).name})
+        worker.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    info = classifier.info
+    log.info(
+        "starting",
+        extra={
+            "group": settings.group,
+            "topics": ",".join(settings.topics),
+            "model": f"{info.name} {info.version}",
+            "device": info.device,
+        },
+    )
+    worker.run(drain=drain)
+    log.info("drained" if drain else "stopped")
+    # A thread that is still inside a long forward pass must not hold the exit up: what it works
+    # on belongs to the partition's next owner.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,142 @@
+"""The store stage: claims, positions and one transaction a micro-batch, strictly in order."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from worker.errors import ClaimBusyError, StoreUnavailableError
+from worker.pipeline.channels import Backoff
+from worker.pipeline.messages import (
+    Ask,
+    Beat,
+    Claimed,
+    Fenced,
+    Settle,
+    Settled,
+    Standings,
+    Stored,
+    Want,
+)
+from worker.source import TopicPartition
+from worker.store.interface import LabelledBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.pipeline.channels import Channels
+    from worker.pipeline.messages import Request
+    from worker.posts.place import Span
+    from worker.source.assignment import Assignment
+    from worker.store.interface import Store
+
+log = logging.getLogger(__name__)
+
+
+class StoreStage:
+    """The only stage that talks to the store. Runs on a thread of its own.
+
+    Args:
+        store: Where labels and positions go.
+        group: The consumer group.
+        topics: The topics of the stream.
+        owner: What claims say of who made them.
+        assignment: What is still ours.
+        channels: The queues.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        group: str,
+        topics: Sequence[str],
+        owner: str,
+        assignment: Assignment,
+        channels: Channels,
+    ) -> None:
+        self._store = store
+        self._group = group
+        self._topics = topics
+        self._owner = owner
+        self._assignment = assignment
+        self._channels = channels
+        # From a blink, as a connection that was cut, to what a database's restart takes.
+        self._backoff = Backoff(0.1, 5.0)
+        self._last_refused = False
+
+    def run(self) -> None:
+        """Turns until the classify stage is through and nothing is left, or all is abandoned."""
+        while not self._channels.abandoned.is_set():
+            if not self.turn() and self._channels.stopping.is_set() and self._finished():
+                return
+
+    def _finished(self) -> bool:
+        return self._channels.classified.is_set() and not len(self._channels.inbox)
+
+    def turn(self, timeout_s: float = 0.2) -> bool:
+        """Does one thing, as often as it takes; False if there was nothing to do."""
+        work = self._channels.inbox.take(timeout_s)
+        if work is None:
+            return False
+        while not self._channels.abandoned.is_set():
+            try:
+                if isinstance(work, LabelledBatch):
+                    self._write(work)
+                else:
+                    self._answer(work)
+            except StoreUnavailableError as error:
+                if not self._last_refused:
+                    log.warning("the database is away; waiting for it", extra={"error": str(error)})
+                self._last_refused = True
+                self._channels.abandoned.wait(self._backoff.next_s())
+                continue
+            if self._last_refused:
+                log.warning("the database is back")
+            self._last_refused = False
+            self._backoff.reset()
+            break
+        return True
+
+    def _ours(self, span: Span) -> bool:
+        place = TopicPartition(span.partition.topic, span.partition.number)
+        return self._assignment.holds(place, span.epoch)
+
+    def _write(self, batch: LabelledBatch) -> None:
+        spans = tuple(span for span in batch.spans if self._ours(span))
+        if not spans:
+            return
+        written = self._store.write(
+            LabelledBatch(spans, batch.entries, batch.model_id, batch.generation)
+        )
+        fenced = set(written.fenced)
+        if written.repeated:
+            log.warning(
+                "a commit had succeeded whose answer was lost",
+                extra={"partitions": [str(span.partition) for span in written.repeated]},
+            )
+        self._channels.replies.put(Stored(tuple(span for span in spans if span not in fenced)))
+        if fenced:
+            self._channels.replies.put(Fenced(written.fenced))
+
+    def _answer(self, request: Request) -> None:
+        replies = self._channels.replies
+        match request:
+            case Want(place, token, partition, siblings):
+                if not self._assignment.current(place, token):
+                    return
+                try:
+                    claim = self._store.claim(partition, siblings, self._owner)
+                except ClaimBusyError as busy:
+                    log.info("a claim waits", extra={"partition": str(partition), "why": str(busy)})
+                    self._assignment.put_back(place, token)
+                    return
+                replies.put(Claimed(place, token, claim))
+            case Settle(_, _, claim, offset):
+                replies.put(Settled(request, self._store.settle(claim, offset)))
+            case Beat(spans):
+                current = [span for span in spans if self._ours(span)]
+                if current:
+                    self._store.heartbeat(current)
+            case Ask():
+                replies.put(Standings(tuple(self._store.positions(self._group, self._topics))))

@@ -1,0 +1,193 @@
+"""The worker: its threads, the loop around the poll stage's turn, and the way it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from queue import Full
+from threading import Thread
+from typing import TYPE_CHECKING, Final
+
+from worker.batching import Batcher, Limits
+from worker.errors import DependencyError, SourceUnavailableError
+from worker.pipeline.channels import Backoff, Channels
+from worker.pipeline.classify import ClassifyStage
+from worker.pipeline.poll import PollStage
+from worker.pipeline.store import StoreStage
+from worker.source.assignment import Assignment
+from worker.source.consumer import KafkaSource
+from worker.store.postgres import PostgresStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.classifier import Classifier
+    from worker.posts.place import Partition
+    from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FINISH_S: Final = 6.0
+"""What was read is finished for this long after SIGTERM; the rest is read again by its next owner.
+With leaving the group and closing the connections it stays under the 10 s that are promised."""
+CLOSE_S: Final = 1.5
+TOPIC_S: Final = 15.0
+"""How long `--drain` waits for a topic to be known, as one that was created a moment ago."""
+
+
+class Worker:
+    """Joins the group and works until told to stop.
+
+    Args:
+        settings: All of them.
+        classifier: What labels the posts.
+
+    Raises:
+        DependencyError: The broker or the database cannot be reached.
+    """
+
+    def __init__(self, settings: Settings, classifier: Classifier) -> None:
+        self._settings = settings
+        self._classifier = classifier
+        self._channels = Channels()
+        self._assignment = Assignment()
+        author_key = settings.author_key
+        self._store = PostgresStore(
+            settings.database,
+            group=settings.group,
+            author_key=None if author_key is None else author_key.get_secret_value(),
+            store_text=settings.store_text,
+        )
+
+    def stop(self) -> None:
+        """Ends the work within 10 s; safe to call from a signal handler."""
+        self._channels.stopping.set()
+
+    def run(self, *, drain: bool = False, ready: Callable[[], None] | None = None) -> None:
+        """Works until `stop`, or, with `drain`, until the group has reached today's ends.
+
+        Args:
+            drain: Stop once every partition's stored position has reached the end offset that
+                it had at the start, whoever got it there.
+            ready: Called once the group is being joined.
+
+        Raises:
+            WorkerError: What the worker cannot go on from.
+        """
+        self._store.open()
+        model_id = self._store.register_model(self._classifier.info)
+        source = KafkaSource(self._settings, self._assignment)
+        threads: list[Thread] = []
+        try:
+            targets = self._targets(source) if drain else None
+            policy = self._classifier.policy
+            lateness_s = self._settings.allowed_lateness_seconds
+            poll = PollStage(
+                source,
+                self._assignment,
+                Batcher(
+                    Limits(policy.tokens, policy.posts, policy.linger_s), lateness_s, time.monotonic
+                ),
+                self._channels,
+                reset=self._settings.auto_offset_reset,
+                adopt=self._settings.adopt_committed,
+                lateness_s=lateness_s,
+                targets=targets,
+            )
+            threads = self._threads(model_id)
+            if ready is not None:
+                ready()
+            self._loop(poll)
+            self._finish(poll, threads)
+        finally:
+            self._channels.stopping.set()
+            self._channels.abandoned.set()
+            for thread in threads:
+                thread.join(CLOSE_S)
+            source.close(CLOSE_S)
+            if not any(thread.is_alive() for thread in threads):
+                self._store.close()
+        if self._channels.failed:
+            raise self._channels.failed[0]
+
+    def _threads(self, model_id: int) -> list[Thread]:
+        classify = ClassifyStage(self._classifier, model_id, self._assignment, self._channels)
+        store = StoreStage(
+            self._store,
+            group=self._settings.group,
+            topics=self._settings.topics,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            assignment=self._assignment,
+            channels=self._channels,
+        )
+        threads = [
+            Thread(target=self._guarded, args=(stage.run,), name=name, daemon=True)
+            for name, stage in (("classify", classify), ("store", store))
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:
+            self._channels.failed.append(error)
+            self._channels.stopping.set()
+            self._channels.abandoned.set()
+
+    def _loop(self, poll: PollStage) -> None:
+        # From a blink to what a broker's restart takes.
+        backoff, away = Backoff(0.1, 5.0), False
+        while not self._channels.stopping.is_set():
+            try:
+                poll.turn()
+            except SourceUnavailableError as error:
+                if not away:
+                    log.warning("the broker is away; waiting for it", extra={"error": str(error)})
+                away = True
+                self._channels.stopping.wait(backoff.next_s())
+                continue
+            if away:
+                log.warning("the broker is back")
+            away = False
+            backoff.reset()
+            if poll.drained:
+                return
+
+    def _finish(self, poll: PollStage, threads: list[Thread]) -> None:
+        """Stores what was read, for a while; then gives up, for nothing is lost by it."""
+        self._channels.stopping.set()
+        deadline = time.monotonic() + FINISH_S
+        poll.finish()
+        while not poll.idle and time.monotonic() < deadline and not self._channels.failed:
+            time.sleep(0.02)
+            poll.finish()
+        while time.monotonic() < deadline:
+            with suppress(Full):
+                self._channels.batches.put(None, timeout=0.1)
+                break
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        poll.finish()
+        poll.mirror()
+
+    def _targets(self, source: KafkaSource) -> dict[Partition, int]:
+        deadline = time.monotonic() + TOPIC_S
+        targets: dict[Partition, int] = {}
+        for topic in self._settings.topics:
+            while not (places := source.siblings(topic)):
+                if time.monotonic() > deadline:
+                    raise DependencyError(
+                        f"The topic {topic} does not exist at {self._settings.kafka}, so there is "
+                        "nothing to drain. Create it, or mend WORKER_TOPICS."
+                    )
+                time.sleep(0.2)
+            for place, end in source.ends_by_reading(places).items():
+                known = source.partition(place)
+                assert known is not None, "a topic's partitions are known with its id"
+                targets[known[0]] = end
+        return targets

@@ -1,0 +1,310 @@
+"""The group member on kafka-python 3: what the library does on which thread ends here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import kafka
+from kafka import errors
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.structs import OffsetAndMetadata
+
+from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError
+from worker.posts import Record, RecordRef
+from worker.posts.place import Partition
+from worker.source.config import client_config
+from worker.source.interface import Polled, TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from worker.settings import Settings
+    from worker.source.interface import Rebalances
+
+log = logging.getLogger(__name__)
+
+ZERO_ID: Final = UUID(int=0)
+"""A topic's id where the broker is too old for one (before Kafka 2.8)."""
+POLL_RECORDS: Final = 2_000
+"""At most this many a poll: the library's own 500 costs a fifth of the throughput."""
+ANSWER_S: Final = 5
+"""For offsets asked of the broker. Less than any session timeout: the poll loop goes on."""
+MAX_POLL_INTERVAL_S: Final = 300
+METADATA_AGE_S: Final = 30
+"""New partitions, and a topic made anew under its old name, are noticed within this."""
+
+
+class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
+    """Runs on the consumer's I/O thread, where whatever blocks stalls the heartbeat."""
+
+    def __init__(self, consumer: Any, rebalances: Rebalances) -> None:  # noqa: ANN401
+        self._consumer = consumer
+        self._rebalances = rebalances
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        partitions = list(assigned)
+        for partition in partitions:
+            with suppress(errors.IllegalStateError, KeyError):
+                self._consumer.pause(partition)
+                # A position of any kind keeps the library from resolving one by its own rules.
+                self._consumer.seek(partition, 0)
+        self._rebalances.assigned(_places(partitions))
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._rebalances.revoked(_places(revoked))
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self._rebalances.revoked(_places(lost))
+
+
+class KafkaSource:
+    """Implements `worker.source.Source`; joins the group on its first poll.
+
+    Raises:
+        DependencyError: No broker answers, or it refuses us.
+    """
+
+    def __init__(self, settings: Settings, rebalances: Rebalances) -> None:
+        assignor = (
+            CooperativeStickyAssignor
+            if settings.assignor == "cooperative-sticky"
+            else RangePartitionAssignor
+        )
+        session_ms = settings.kafka_session_timeout_ms
+        self._settings = settings
+        self._brokers = settings.kafka
+        try:
+            self._consumer: Any = kafka.KafkaConsumer(
+                **client_config(settings),
+                group_id=settings.group,
+                group_instance_id=settings.kafka_group_instance_id,
+                session_timeout_ms=session_ms,
+                # Three may be lost before the broker gives us up (Kafka's own advice).
+                heartbeat_interval_ms=max(session_ms // 3, 1) if session_ms < 9_000 else 3_000,
+                max_poll_interval_ms=MAX_POLL_INTERVAL_S * 1_000,
+                partition_assignment_strategy=[assignor],
+                enable_auto_commit=False,
+                # Out of range is ours to decide and to say, never the library's to settle silently.
+                auto_offset_reset="none",
+                # What an aborted transaction wrote was never said.
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                metadata_max_age_ms=METADATA_AGE_S * 1_000,
+                max_poll_records=POLL_RECORDS,
+            )
+        except errors.KafkaError as error:
+            raise _unreachable(self._brokers, error) from None
+        self._consumer.subscribe(
+            topics=list(settings.topics), listener=_Listener(self._consumer, rebalances)
+        )
+
+    def partition(self, place: TopicPartition) -> tuple[Partition, int] | None:
+        """See `Source.partition`."""
+        cluster = self._consumer._cluster  # noqa: SLF001 - KIP-516 ids have no public door yet
+        siblings = cluster.partitions_for_topic(place.topic)
+        if not siblings:
+            return None
+        topic_id = cluster.topic_id(place.topic) or ZERO_ID
+        return Partition(place.topic, topic_id, place.number), max(siblings) + 1
+
+    def siblings(self, topic: str) -> list[TopicPartition]:
+        """All partitions of `topic`; none if the broker does not know it.
+
+        Raises:
+            SourceUnavailableError: The broker does not answer.
+        """
+        try:
+            numbers = self._consumer.partitions_for_topic(topic)
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+    def poll(self, timeout_s: float) -> Mapping[TopicPartition, Polled]:
+        """See `Source.poll`."""
+        try:
+            answer = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
+        except errors.OffsetOutOfRangeError as error:
+            raise OutOfLogError(str(error)) from None
+        except errors.NoOffsetForPartitionError:
+            return {}  # assigned this instant, the listener has not had its turn
+        except (errors.AuthorizationError, errors.FencedInstanceIdError) as error:
+            raise DependencyError(
+                f"The broker at {self._brokers} refuses this member of the group: {error}."
+            ) from None
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        return {
+            TopicPartition(partition.topic, partition.partition): self._polled(partition, records)
+            for partition, records in answer.items()
+        }
+
+    def _polled(self, partition: Any, raw: Sequence[Any]) -> Polled:  # noqa: ANN401
+        place = TopicPartition(partition.topic, partition.partition)
+        known = self.partition(place)
+        topic_id = ZERO_ID if known is None else known[0].topic_id
+        records = [
+            Record(
+                RecordRef(place.topic, topic_id, place.number, record.offset),
+                -1 if record.timestamp is None else record.timestamp,
+                record.key,
+                record.value,
+            )
+            for record in raw
+        ]
+        last = raw[-1].offset + 1
+        return Polled(records, max(last, self.position(place) or last))
+
+    def hold(self, places: Iterable[TopicPartition]) -> None:
+        """See `Source.hold`."""
+        for place in places:
+            with suppress(errors.IllegalStateError, KeyError):
+                self._consumer.pause(kafka.TopicPartition(*place))
+
+    def resume(self, places: Iterable[TopicPartition]) -> None:
+        """See `Source.resume`."""
+        for place in places:
+            with suppress(errors.IllegalStateError, KeyError):
+                self._consumer.resume(kafka.TopicPartition(*place))
+
+    def start(self, place: TopicPartition, offset: int) -> bool:
+        """See `Source.start`."""
+        partition = kafka.TopicPartition(*place)
+        try:
+            self._consumer.seek(partition, offset)
+            self._consumer.resume(partition)
+        except (errors.IllegalStateError, KeyError, AssertionError):
+            return False
+        return True
+
+    def position(self, place: TopicPartition) -> int | None:
+        """See `Source.position`."""
+        try:
+            position: int | None = self._consumer.position(
+                kafka.TopicPartition(*place), timeout_ms=100
+            )
+        except (errors.KafkaError, KeyError):
+            return None
+        return position
+
+    def bounds(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
+        """See `Source.bounds`."""
+        partitions = [kafka.TopicPartition(*place) for place in places]
+        try:
+            first = self._consumer.beginning_offsets(partitions, timeout_ms=ANSWER_S * 1_000)
+            end = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_S * 1_000)
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        return {
+            place: (first[partition], end[partition])
+            for place, partition in zip(places, partitions, strict=True)
+        }
+
+    def ends(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """See `Source.ends`."""
+        try:
+            ends = self._consumer.end_offsets(
+                [kafka.TopicPartition(*place) for place in places], timeout_ms=ANSWER_S * 1_000
+            )
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        return {
+            TopicPartition(*partition): max(end, self._highwater(partition) or end)
+            for partition, end in ends.items()
+        }
+
+    def _highwater(self, partition: Any) -> int | None:  # noqa: ANN401
+        try:
+            highwater: int | None = self._consumer.highwater(partition)
+        except (errors.IllegalStateError, KeyError):
+            return None
+        return highwater
+
+    def ends_by_reading(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """See `Source.ends_by_reading`."""
+        ends = dict(self.ends(places))
+        if not ends:
+            return ends
+        try:
+            reader = kafka.KafkaConsumer(
+                **client_config(self._settings),
+                auto_offset_reset="none",
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                fetch_max_wait_ms=50,
+                bootstrap_timeout_ms=ANSWER_S * 1_000,
+            )
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        try:
+            reader.assign([kafka.TopicPartition(*place) for place in places])
+            for place, end in ends.items():
+                reader.seek(kafka.TopicPartition(*place), end)
+            self._read_on(reader, ends)
+        finally:
+            reader.close(timeout_ms=1_000)
+        return ends
+
+    @staticmethod
+    def _read_on(reader: Any, ends: dict[TopicPartition, int]) -> None:  # noqa: ANN401
+        """Moves `ends` past what there is to read; done once every partition has answered."""
+        deadline = time.monotonic() + ANSWER_S
+        waiting = set(ends)
+        while waiting and time.monotonic() < deadline:
+            try:
+                answer = reader.poll(timeout_ms=100)
+            except errors.KafkaError:
+                return  # the end lies outside the log by now: what was answered must do
+            for partition, records in answer.items():
+                ends[TopicPartition(*partition)] = records[-1].offset + 1
+            waiting -= {
+                place
+                for place in waiting
+                if reader.highwater(kafka.TopicPartition(*place)) is not None
+            }
+
+    def committed(self, place: TopicPartition) -> int | None:
+        """See `Source.committed`."""
+        try:
+            offset: int | None = self._consumer.committed(
+                kafka.TopicPartition(*place), timeout_ms=ANSWER_S * 1_000
+            )
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+        return offset
+
+    def mirror(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Source.mirror`."""
+        offsets = {
+            kafka.TopicPartition(*place): OffsetAndMetadata(offset, "", -1)
+            for place, offset in positions.items()
+        }
+        try:
+            self._consumer.commit_async(offsets)
+        except (errors.KafkaError, KeyError) as error:
+            log.debug("mirroring offsets failed: %s", error)
+
+    def close(self, timeout_s: float) -> None:
+        """See `Source.close`."""
+        # Without a timeout it can block long behind a join that is pending.
+        with suppress(errors.KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=int(timeout_s * 1_000))
+
+
+def _places(partitions: Iterable[Any]) -> list[TopicPartition]:
+    return [TopicPartition(partition.topic, partition.partition) for partition in partitions]
+
+
+def _unreachable(brokers: str, error: Exception) -> DependencyError:
+    return DependencyError(
+        f"No Kafka broker answers at {brokers} ({type(error).__name__}). "
+        "Is it running, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
+    )
+
+
+def _unanswered(brokers: str, error: Exception) -> SourceUnavailableError:
+    return SourceUnavailableError(f"The broker at {brokers} did not answer: {error!r}")

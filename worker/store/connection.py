@@ -1,0 +1,84 @@
+"""Connections to Postgres: one way to make them, with what every session of ours needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy.engine import make_url
+
+from worker.errors import DependencyError, SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+CONNECT_TIMEOUT_S: Final = 10
+"""Long enough for a failover's new address, short enough that `check` answers while one watches."""
+
+
+def libpq_url(url: str) -> str:
+    """`url` as libpq takes it: both `postgresql://` and `postgresql+psycopg://` mean psycopg 3.
+
+    Raises:
+        SettingsError: It is no Postgres URL. The message holds neither user nor password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise SettingsError(
+            "WORKER_DATABASE_URL must look like postgresql://user:password@host:port/database."
+        )
+    plain = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(plain)
+    except psycopg.ProgrammingError:
+        raise SettingsError(
+            "WORKER_DATABASE_URL is no valid Postgres URL; percent-encode special characters in "
+            "the user and the password (@ is %40, / is %2F)."
+        ) from None
+    return plain
+
+
+def sqlalchemy_url(url: str) -> URL:
+    """`url` for SQLAlchemy, with the driver named."""
+    return make_url(libpq_url(url)).set(drivername="postgresql+psycopg")
+
+
+def address(url: str) -> str:
+    """Host, port and database of `url`, for people; never user or password."""
+    parts = urlsplit(libpq_url(url))
+    return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
+
+
+def connect(url: str, *, application_name: str, autocommit: bool = False) -> psycopg.Connection:
+    """Connects, with times in UTC.
+
+    Raises:
+        DependencyError: The server does not answer, or refuses us.
+        SettingsError: `url` is no Postgres URL.
+    """
+    try:
+        connection = psycopg.connect(
+            libpq_url(url),
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            # A peer that vanished without a word is noticed in 25 s, not after the system's hours.
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        raise DependencyError(
+            f"Postgres at {address(url)} cannot be reached: {reason}. "
+            "Is it running, and is WORKER_DATABASE_URL right?"
+        ) from None
+    try:
+        connection.execute("SET TimeZone TO 'UTC'")
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,81 @@
+"""Which record of each post stands after a batch, and each record's outcome: 3.4 applied to rows.
+
+Pure: the writer reads the rows, this decides, the writer changes the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.posts import Label, Rejection
+from worker.posts.order import merge, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from worker.posts.order import Standing
+    from worker.store.interface import Entry
+
+Identity = tuple[str, str]
+"""Platform and post id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a batch comes to.
+
+    Attributes:
+        outcomes: By ordinal (the entry's place in the batch), the ledger's outcome.
+        winners: By identity, the ordinal of the record that stands now. Identities whose stored
+            record goes on standing are not in it.
+    """
+
+    outcomes: Mapping[int, str]
+    winners: Mapping[Identity, int]
+
+
+def settled(
+    entries: Sequence[Entry], *, erased: Collection[int], floor: datetime | None
+) -> dict[int, str]:
+    """Outcomes that no stored row decides: dead letters, the erased and the expired, by ordinal."""
+    outcomes: dict[int, str] = {}
+    for ordinal, entry in enumerate(entries):
+        decoded = entry.decoded
+        if isinstance(decoded, Rejection):
+            outcomes[ordinal] = "dead_lettered"
+        elif ordinal in erased:
+            outcomes[ordinal] = "erased"
+        elif floor is not None:
+            created = standing(decoded).created_at
+            if created is not None and created < floor:
+                outcomes[ordinal] = "expired"
+    return outcomes
+
+
+def fold(
+    entries: Sequence[Entry],
+    ordinals: Sequence[int],
+    stored: Mapping[Identity, Standing],
+    generation: int,
+) -> Folded:
+    """Folds the entries at `ordinals`, in that order, onto what is stored of their posts."""
+    outcomes: dict[int, str] = {}
+    winners: dict[Identity, int] = {}
+    states = dict(stored)
+    for ordinal in ordinals:
+        entry = entries[ordinal]
+        decoded = entry.decoded
+        assert not isinstance(decoded, Rejection)
+        identity = (decoded.platform, decoded.post_id)
+        record = standing(decoded, generation)
+        state, verdict = merge(states.get(identity), record)
+        if state is record:
+            states[identity] = record
+            winners[identity] = ordinal
+        if verdict == "first":
+            outcomes[ordinal] = "labelled" if isinstance(entry.label, Label) else "unlabelled"
+        else:
+            outcomes[ordinal] = verdict
+    return Folded(outcomes, winners)

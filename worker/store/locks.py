@@ -1,0 +1,38 @@
+"""Advisory locks, all in one place: who waits for whom is a property of the whole room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import psycopg
+
+_SPACE: Final = 0x656D6F74
+"""First half of every key of ours, `emot`: other users of the database have other halves."""
+_POLICY: Final = 1
+_PARTITIONS: Final = 2
+_SLOTS: Final = 100
+
+WRITER_SLOTS: Final = range(1, 17)
+"""Slots of the trend cells that writers use; slot 0 is for what was folded together."""
+
+
+def share_policy(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+    """Holds the policy (label floor, erasures) still until this transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%b, %b)", (_SPACE, _POLICY))
+
+
+def lock_partitions(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+    """One maker of day partitions at a time, until this transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%b, %b)", (_SPACE, _PARTITIONS))
+
+
+def hold_slot(connection: psycopg.Connection) -> int:
+    """A slot for this session alone; where all are held, a shared one, which only costs waiting."""
+    for slot in WRITER_SLOTS:
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%b, %b)", (_SPACE, _SLOTS + slot)
+        ).fetchone()
+        if row is not None and row[0]:
+            return slot
+    return WRITER_SLOTS[connection.info.backend_pid % len(WRITER_SLOTS)]

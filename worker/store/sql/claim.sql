@@ -1,0 +1,8 @@
+INSERT INTO stream_offsets AS s (
+    consumer_group, topic, topic_id, kafka_partition, owner_epoch, owner_id
+)
+VALUES (%(group)s, %(topic)s, %(topic_id)s, %(partition)s, 1, %(owner)s)
+ON CONFLICT (consumer_group, topic, topic_id, kafka_partition) DO UPDATE
+SET owner_epoch = s.owner_epoch + 1, owner_id = excluded.owner_id, updated_at = now(),
+    retired_at = NULL
+RETURNING next_offset, owner_epoch

@@ -1,0 +1,4 @@
+COPY batch_rejections (
+    topic, topic_id, kafka_partition, kafka_offset, kafka_timestamp, key, value, value_length,
+    value_sha256, reason, detail, fingerprint
+) FROM STDIN (FORMAT BINARY)

@@ -1,0 +1,1 @@
+SELECT label_floor, minute_floor, author_key_fingerprint, EXISTS (SELECT FROM erasures) FROM policy

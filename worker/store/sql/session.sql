@@ -1,0 +1,55 @@
+-- Where a batch is loaded before any shared lock is taken.
+CREATE TEMP TABLE IF NOT EXISTS batch_posts (
+    ordinal integer NOT NULL,
+    platform text COLLATE "C" NOT NULL,
+    post_id text COLLATE "C" NOT NULL,
+    post_hash bytea NOT NULL,
+    author_hash text,
+    version timestamptz,
+    generation integer NOT NULL,
+    created_at timestamptz,
+    topic text NOT NULL,
+    topic_id uuid NOT NULL,
+    kafka_partition integer NOT NULL,
+    kafka_offset bigint NOT NULL,
+    lang text,
+    hashtags text[],
+    emotion text,
+    unlabelled_reason text,
+    confidence real,
+    sadness integer,
+    joy integer,
+    love integer,
+    anger integer,
+    fear integer,
+    surprise integer,
+    text text
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS batch_rejections (
+    topic text NOT NULL,
+    topic_id uuid NOT NULL,
+    kafka_partition integer NOT NULL,
+    kafka_offset bigint NOT NULL,
+    kafka_timestamp timestamptz,
+    key bytea,
+    value bytea,
+    value_length bigint,
+    value_sha256 bytea,
+    reason text NOT NULL,
+    detail text NOT NULL,
+    fingerprint text NOT NULL
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS batch_removed (
+    created_at timestamptz,
+    platform text,
+    lang text,
+    topic text,
+    hashtags text[],
+    emotion text,
+    sadness integer,
+    joy integer,
+    love integer,
+    anger integer,
+    fear integer,
+    surprise integer
+) ON COMMIT DELETE ROWS;
