@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from worker.trends import EMOTIONS, Series, Trends, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CALM = (10, 30, 20, 10, 8, 12, 10, 5)
+OUTAGE = (20, 10, 5, 90, 15, 10, 10, 5)
+NOTHING = (0,) * len(EMOTIONS)
+
+
+@pytest.fixture
+def make_trends() -> Callable[..., Trends]:
+    """`make_trends(counts, ...)`: a series per value, with the same windows."""
+
+    def make(
+        counts: list[tuple[int, ...]],
+        *,
+        values: tuple[str, ...] = ("*",),
+        dimension: str = "all",
+        width: timedelta = timedelta(minutes=15),
+        incomplete: int = 0,
+    ) -> Trends:
+        windows = tuple(
+            Window(START + i * width, row, (None,) * 6, i < len(counts) - incomplete)
+            for i, row in enumerate(counts)
+        )
+        return Trends(
+            dimension,
+            width,
+            START,
+            START + len(counts) * width,
+            tuple(Series(dimension, value, windows) for value in values),
+        )
+
+    return make
+
+
+@pytest.fixture
+def story_counts() -> list[tuple[int, ...]]:
+    """Twelve calm windows, four of outrage, one empty, seven calm ones."""
+    return [CALM] * 12 + [OUTAGE] * 4 + [NOTHING] + [CALM] * 7
