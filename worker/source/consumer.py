@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -19,6 +18,8 @@ from worker.posts import Record, RecordRef
 from worker.posts.place import Partition
 from worker.source.config import client_config
 from worker.source.interface import Polled, TopicPartition
+from worker.source.lookup import ANSWER_S, end_offsets
+from worker.source.reach import brief, connecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +33,9 @@ ZERO_ID: Final = UUID(int=0)
 """A topic's id where the broker is too old for one (before Kafka 2.8)."""
 POLL_RECORDS: Final = 2_000
 """At most this many a poll: the library's own 500 costs a fifth of the throughput."""
-ANSWER_S: Final = 5
-"""For offsets asked of the broker. Less than any session timeout: the poll loop goes on."""
+_ANSWER_MS: Final = round(ANSWER_S * 1_000)
+REACH_S: Final = 15.0
+"""For a broker at the start: as long as one takes to come up beside us."""
 MAX_POLL_INTERVAL_S: Final = 300
 METADATA_AGE_S: Final = 30
 """New partitions, and a topic made anew under its old name, are noticed within this."""
@@ -66,7 +68,7 @@ class KafkaSource:
     """Implements `worker.source.Source`; joins the group on its first poll.
 
     Raises:
-        DependencyError: No broker answers, or it refuses us.
+        DependencyError: No broker answers in time, or not as one.
     """
 
     def __init__(self, settings: Settings, rebalances: Rebalances) -> None:
@@ -78,7 +80,7 @@ class KafkaSource:
         session_ms = settings.kafka_session_timeout_ms
         self._settings = settings
         self._brokers = settings.kafka
-        try:
+        with connecting(settings, timeout_s=REACH_S):
             self._consumer: Any = kafka.KafkaConsumer(
                 **client_config(settings),
                 group_id=settings.group,
@@ -96,9 +98,8 @@ class KafkaSource:
                 allow_auto_create_topics=False,
                 metadata_max_age_ms=METADATA_AGE_S * 1_000,
                 max_poll_records=POLL_RECORDS,
+                bootstrap_timeout_ms=round(REACH_S * 1_000),
             )
-        except errors.KafkaError as error:
-            raise _unreachable(self._brokers, error) from None
         self._consumer.subscribe(
             topics=list(settings.topics), listener=_Listener(self._consumer, rebalances)
         )
@@ -195,8 +196,8 @@ class KafkaSource:
         """See `Source.bounds`."""
         partitions = [kafka.TopicPartition(*place) for place in places]
         try:
-            first = self._consumer.beginning_offsets(partitions, timeout_ms=ANSWER_S * 1_000)
-            end = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_S * 1_000)
+            first = self._consumer.beginning_offsets(partitions, timeout_ms=_ANSWER_MS)
+            end = self._consumer.end_offsets(partitions, timeout_ms=_ANSWER_MS)
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
         return {
@@ -208,7 +209,7 @@ class KafkaSource:
         """See `Source.ends`."""
         try:
             ends = self._consumer.end_offsets(
-                [kafka.TopicPartition(*place) for place in places], timeout_ms=ANSWER_S * 1_000
+                [kafka.TopicPartition(*place) for place in places], timeout_ms=_ANSWER_MS
             )
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
@@ -226,52 +227,13 @@ class KafkaSource:
 
     def ends_by_reading(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """See `Source.ends_by_reading`."""
-        ends = dict(self.ends(places))
-        if not ends:
-            return ends
-        try:
-            reader = kafka.KafkaConsumer(
-                **client_config(self._settings),
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                fetch_max_wait_ms=50,
-                bootstrap_timeout_ms=ANSWER_S * 1_000,
-            )
-        except errors.KafkaError as error:
-            raise _unanswered(self._brokers, error) from None
-        try:
-            reader.assign([kafka.TopicPartition(*place) for place in places])
-            for place, end in ends.items():
-                reader.seek(kafka.TopicPartition(*place), end)
-            self._read_on(reader, ends)
-        finally:
-            reader.close(timeout_ms=1_000)
-        return ends
-
-    @staticmethod
-    def _read_on(reader: Any, ends: dict[TopicPartition, int]) -> None:  # noqa: ANN401
-        """Moves `ends` past what there is to read; done once every partition has answered."""
-        deadline = time.monotonic() + ANSWER_S
-        waiting = set(ends)
-        while waiting and time.monotonic() < deadline:
-            try:
-                answer = reader.poll(timeout_ms=100)
-            except errors.KafkaError:
-                return  # the end lies outside the log by now: what was answered must do
-            for partition, records in answer.items():
-                ends[TopicPartition(*partition)] = records[-1].offset + 1
-            waiting -= {
-                place
-                for place in waiting
-                if reader.highwater(kafka.TopicPartition(*place)) is not None
-            }
+        return end_offsets(self._settings, places)
 
     def committed(self, place: TopicPartition) -> int | None:
         """See `Source.committed`."""
         try:
             offset: int | None = self._consumer.committed(
-                kafka.TopicPartition(*place), timeout_ms=ANSWER_S * 1_000
+                kafka.TopicPartition(*place), timeout_ms=_ANSWER_MS
             )
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
@@ -299,12 +261,5 @@ def _places(partitions: Iterable[Any]) -> list[TopicPartition]:
     return [TopicPartition(partition.topic, partition.partition) for partition in partitions]
 
 
-def _unreachable(brokers: str, error: Exception) -> DependencyError:
-    return DependencyError(
-        f"No Kafka broker answers at {brokers} ({type(error).__name__}). "
-        "Is it running, and is WORKER_KAFKA_BOOTSTRAP_SERVERS right?"
-    )
-
-
 def _unanswered(brokers: str, error: Exception) -> SourceUnavailableError:
-    return SourceUnavailableError(f"The broker at {brokers} did not answer: {error!r}")
+    return SourceUnavailableError(f"The broker at {brokers} did not answer: {brief(error)}.")
