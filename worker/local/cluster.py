@@ -94,13 +94,13 @@ class ClusterLock:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise SettingsError(f"--data-dir {folder}: cannot write there ({error}).") from None
+            raise SettingsError(f"Data folder {folder}: cannot write there ({error}).") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
             raise SettingsError(
-                f"--data-dir {folder}: another process uses it. Stop that one, or name another "
+                f"Data folder {folder}: another process uses it. Stop that one, or name another "
                 "folder."
             ) from None
 
@@ -115,23 +115,32 @@ def make_parent(folder: Path, account: Account | None) -> None:
     """Makes the folder and those above it where missing; `account` may pass the ones made here.
 
     Raises:
-        SettingsError: It cannot be made.
+        SettingsError: It cannot be made, or lies in a folder closed to `account`.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        existing = missing[-1].parent if missing else folder
+        blocked = None if account is None else blocked_at(existing, account)
+        if blocked is None:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--data-dir {folder}: cannot be made ({error}).") from None
-    if account is not None:
-        for path in missing:
-            path.chmod(0o755)
+        raise SettingsError(f"Data folder {folder}: cannot be made ({error}).") from None
+    if account is None:
+        return
+    if blocked is not None:
+        raise SettingsError(
+            f"Data folder {folder}: Postgres does not run as root, and the user {account.name} may "
+            f"not enter {blocked}. Name a folder outside it, or run as an ordinary user."
+        )
+    for path in missing:
+        path.chmod(0o755)
 
 
 def owner_of(pgdata: Path) -> int | None:
-    """The uid that an existing data folder belongs to; None: there is none yet."""
+    """The uid that an existing data folder belongs to; None: there is none to be seen."""
     try:
         return pgdata.stat().st_uid
-    except FileNotFoundError:
+    except OSError:
         return None
 
 
@@ -139,22 +148,14 @@ def check_cluster(pgdata: Path, account: Account | None, installation: Installat
     """Returns whether `pgdata` holds a cluster of ours already.
 
     Raises:
-        SettingsError: It cannot be used: closed, another user's, or not ours.
+        SettingsError: It cannot be used: another user's, another version's, or not ours.
     """
-    if account is not None:
-        blocked = blocked_at(pgdata.parent, account)
-        if blocked is not None:
-            raise SettingsError(
-                f"--data-dir {pgdata.parent}: Postgres does not run as root, and the user "
-                f"{account.name} may not enter {blocked}. Name a folder outside it, or run as an "
-                "ordinary user."
-            )
     owner = owner_of(pgdata)
     if owner is None:
         return False
     if owner != (os.geteuid() if account is None else account.uid):
         raise SettingsError(
-            f"--data-dir {pgdata.parent}: its database belongs to the user {_name(owner)}, whom "
+            f"Data folder {pgdata.parent}: its database belongs to the user {_name(owner)}, whom "
             "Postgres cannot run as here. Run as that user, or name another folder."
         )
     try:
@@ -162,12 +163,12 @@ def check_cluster(pgdata: Path, account: Account | None, installation: Installat
         (pgdata / _PASSWORD_FILE).read_text()
     except OSError:
         raise SettingsError(
-            f"--data-dir {pgdata.parent}: {pgdata} is not a database that emotion-worker made. "
+            f"Data folder {pgdata.parent}: {pgdata} is not a database that emotion-worker made. "
             "Name another folder."
         ) from None
     if major != installation.major:
         raise SettingsError(
-            f"--data-dir {pgdata.parent}: its database was made by Postgres {major}, installed is "
+            f"Data folder {pgdata.parent}: its database was made by Postgres {major}, installed is "
             f"{installation.major}. Name another folder, or carry it over with pg_dump."
         )
     return True
