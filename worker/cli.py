@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -42,6 +43,18 @@ class _LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:  # `emotion-worker trends | head` is no error
+                # What is left in the buffer goes nowhere when Python flushes it at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 0
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -72,7 +85,4 @@ def main(args: Sequence[str] | None = None) -> None:
     except WorkerError as error:
         click.echo(f"emotion-worker: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # `emotion-worker trends | head` is no error
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

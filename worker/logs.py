@@ -56,4 +56,4 @@ def configure(form: Literal["auto", "console", "json"], *, verbose: bool = False
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("worker").setLevel(logging.DEBUG if verbose else logging.INFO)
     # While a broker is away it says so at every attempt to connect; ours says it once.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    logging.getLogger("kafka").setLevel(logging.INFO if verbose else logging.CRITICAL)

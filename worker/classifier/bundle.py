@@ -157,9 +157,9 @@ def resolve_bundle(model: str) -> Path:
             )
         return path
     path = Path(model).expanduser()
-    if path.is_dir():
+    if model and path.is_dir():
         return path
-    if path.exists():
+    if path.is_file():
         raise SettingsError(f"WORKER_MODEL={model}: is a file. Give the bundle's folder.")
     if _HUB_ID.fullmatch(model) is None or model.startswith("."):
         raise SettingsError(

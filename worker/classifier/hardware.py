@@ -63,7 +63,7 @@ def choose_hardware(device: str) -> Hardware:
             device=torch.device("cpu"),
             dtype=torch.bfloat16 if _cpu_computes_bf16() else torch.float32,
             policy=BatchPolicy(tokens=8_192, posts=256, linger_s=0.2),
-            chunk_tokens=768,
+            chunk_tokens=1_024,
             multiple=1,
         )
     index = int(device.partition(":")[2] or 0)

@@ -78,9 +78,12 @@ class Classifier(Protocol):
     def classify(self, texts: Sequence[Text]) -> list[Label | Unlabelled]:
         """Labels `texts`; the answer has their length and order.
 
-        Identical cleaned texts are scored once, and remembered in a bounded cache.
+        A text without content is `Unlabelled("empty")`; else, one in a language that the model does
+        not know is `Unlabelled("language")`; else it gets a `Label`. Identical cleaned texts are
+        scored once, and remembered in a bounded cache.
 
         Raises:
-            ClassifierError: The model failed on these texts (one of them may be to blame).
+            ClassifierError: The model failed on these texts (one of them may be to blame); what it
+                said of others is remembered. Its message holds nothing of the texts.
         """
         ...

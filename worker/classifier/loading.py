@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 (torch takes seconds to import: only those who load a model wait for it)
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +31,8 @@ def load_classifier(
 
     Args:
         model: `builtin`, a bundle's folder, or a hub id. For tests and drills also `stub`, or
-            `stub:N` for one that takes N milliseconds a post: it takes no other argument to heart
-            than those of the batches.
+            `stub:N` for one that takes N milliseconds a post: of the other arguments it heeds
+            only those of the batches.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         min_confidence: Confidence below which a text is `uncertain`; None: the bundle's.
         languages: Languages that are labelled; None: the bundle's.
@@ -61,6 +62,10 @@ def load_classifier(
     from worker.classifier.bundle import read_bundle, resolve_bundle
 
     bundle = read_bundle(resolve_bundle(model))
+
+    # OpenMP reads it when torch is imported. By default its threads spin while they wait for each
+    # other; on cores shared with a broker and a database that made the model four times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from worker.classifier.hardware import choose_hardware
     from worker.classifier.transformer import TransformerClassifier

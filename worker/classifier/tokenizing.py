@@ -82,10 +82,12 @@ class TextTokenizer:
         if not texts:
             return []
         try:
-            return self._tokenizer.encode_batch_fast(list(texts))
-        except UnicodeEncodeError:
-            # Lone surrogates are no text; the worker removes them while decoding.
-            return self._encode([text.encode("utf-8", "replace").decode() for text in texts])
+            try:
+                return self._tokenizer.encode_batch_fast(list(texts))
+            except TypeError:
+                # Lone surrogates are no text for it; decoded posts have none.
+                whole = [text.encode("utf-8", "replace").decode() for text in texts]
+                return self._tokenizer.encode_batch_fast(whole)
         except Exception as error:  # the library raises nothing more specific
             raise ClassifierError(
                 f"The tokenizer failed on {len(texts)} texts ({type(error).__name__})."

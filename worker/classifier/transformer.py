@@ -40,7 +40,8 @@ class TransformerClassifier:
     `language`; else it gets a label. Texts with the same token ids are scored once, and remembered.
 
     In 16-bit arithmetic the sums depend a little on a forward pass's shape, so a text's scores may
-    differ in the third decimal with the texts that it is scored with.
+    differ with the texts that it is scored with (bf16, 600 posts: by 0.00001 on average, 0.002 at
+    most).
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class TransformerClassifier:
             ids[index, : len(row)] = row
             mask[index, : len(row)] = 1
         device = self._hardware.device
-        # Without padding the model computes no mask: 10 % less time on a CPU.
+        # Without padding no mask has to be applied.
         attention = None if mask.all() else torch.from_numpy(mask).to(device)
         try:
             with torch.inference_mode():
@@ -211,7 +212,7 @@ def _load(bundle: Bundle, hardware: Hardware) -> PreTrainedModel:
 
 
 def _widen_head(model: PreTrainedModel) -> None:
-    """Computes the head in fp32: logits in bf16 come in steps of 0.03, which blurs confidences."""
+    """Computes the head in fp32: logits in bf16 come in steps of up to 0.03."""
 
     def widen(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(one.float() if torch.is_tensor(one) else one for one in inputs)

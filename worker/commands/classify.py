@@ -54,7 +54,7 @@ def command(
     emotion-worker classify "what a day!" "they lost my luggage again"
     emotion-worker classify --json < posts.txt
     """  # noqa: D301 (click needs the control character)
-    stdin = cast("BufferedReader", click.get_binary_stream("stdin"))
+    stdin = cast("BufferedReader", sys.stdin.buffer)
     if not texts and stdin.isatty():
         raise click.UsageError(
             'Give texts, as in emotion-worker classify "what a day!", or pipe them in, a line each.'

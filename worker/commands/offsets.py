@@ -8,6 +8,7 @@ from pathlib import Path  # noqa: TC003 - click reads it at run time
 from typing import TYPE_CHECKING
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,10 @@ from worker.store.postgres import PostgresStore
 if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.store.interface import Position
+
+
+_FILE_WIDTH = 200
+"""Columns where nobody looks on: a file or a pipe is not cut to 80."""
 
 
 @click.group(invoke_without_command=True)
@@ -60,7 +65,10 @@ def show(
     if not rows:
         click.echo(f"The group {settings.group} has no positions here yet.")
         return
-    Console().print(_table(settings.group, rows, ends))
+    console = Console()
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    console.print(_table(settings.group, rows, ends))
     if why is not None:
         click.echo(f"lag unknown: {why}", err=True)
 
@@ -106,8 +114,8 @@ def _object(row: Position, ends: dict[TopicPartition, int]) -> dict[str, object]
 
 
 def _table(group: str, rows: list[Position], ends: dict[TopicPartition, int]) -> Table:
-    table = Table(title=f"group {group}", title_justify="left")
-    table.add_column("partition")
+    table = Table(title=f"group {group}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("partition", no_wrap=True)
     for name in ("next", "lag", "consumed"):
         table.add_column(name, justify="right")
     table.add_column("became")

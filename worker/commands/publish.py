@@ -18,7 +18,7 @@ from worker.errors import SettingsError, WorkerError
 from worker.posts.encode import PostEncoder
 from worker.posts.files import STDIN, RowError, open_rows
 from worker.settings import load_settings
-from worker.source.admin import ensure_topic, topic_partitions
+from worker.source.admin import ensure_topic
 from worker.source.producer import Producer
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--partitions",
     type=click.IntRange(1, 10_000),
-    help="Make the topic with so many partitions if it does not exist.",
+    default=6,
+    show_default=True,
+    help="A topic that does not exist yet is made with so many partitions.",
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out rows that are no posts, and count them.")
 @setting_option("kafka_bootstrap_servers", metavar="HOST:PORT,...")
@@ -110,7 +112,7 @@ def command(
     columns: dict[str, str],
     constants: dict[str, str],
     zone: ZoneInfo | None,
-    partitions: int | None,
+    partitions: int,
     skip_bad: bool,
     kafka_bootstrap_servers: str | None,
     env_file: Path | None,
@@ -135,22 +137,13 @@ def command(
             with open_rows(path) as opened:
                 if opened.columns is not None:
                     encoder.check_columns(path, opened.columns)
-    _require_topic(settings, topic, partitions)
+    if ensure_topic(settings, topic, partitions):
+        click.echo(f"made the topic {topic} with {partitions} partitions", err=True)
     outcome = _publish(files, topic, encoder, settings, rate=rate, skip_bad=skip_bad)
     if outcome.bad:
         click.echo(f"left out {outcome.bad} bad rows; the first: {outcome.first_bad}", err=True)
     speed = round(outcome.sent / outcome.seconds) if outcome.seconds else 0
     click.echo(f"published {outcome.sent} posts to {topic} in {outcome.seconds:.1f} s ({speed}/s)")
-
-
-def _require_topic(settings: Settings, topic: str, partitions: int | None) -> None:
-    if partitions is not None:
-        ensure_topic(settings, topic, partitions)
-    elif topic_partitions(settings, topic) is None:
-        raise SettingsError(
-            f"There is no topic `{topic}` at {settings.kafka}. Check the name, or let this "
-            "command make it: --partitions 6."
-        )
 
 
 @dataclass(slots=True)

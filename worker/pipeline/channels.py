@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import Queue, SimpleQueue
@@ -10,6 +9,8 @@ from threading import Condition, Event
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from worker.batching import MicroBatch
     from worker.pipeline.messages import Reply, Request
     from worker.store.interface import LabelledBatch
@@ -103,15 +104,16 @@ class Backoff:
 
 
 class Every:
-    """Says when something that is done every `seconds` is due."""
+    """Says when something that is done every `seconds` is due; `clock` is monotonic."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._next = time.monotonic()
+        self._clock = clock
+        self._next = clock()
 
     def due(self) -> bool:
         """Whether it is time; if so, the next time is `seconds` from now."""
-        now = time.monotonic()
+        now = self._clock()
         if now < self._next:
             return False
         self._next = now + self._seconds

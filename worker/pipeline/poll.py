@@ -91,6 +91,7 @@ class PollStage:
         lateness_s: How far watermarks stay behind.
         targets: For `--drain`: the end offsets that the group must reach; None goes on for ever.
         wall: Wall clock, UTC.
+        clock: Seconds, monotonic.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class PollStage:
         lateness_s: float,
         targets: Mapping[Partition, int] | None = None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._assignment = assignment
@@ -115,16 +117,17 @@ class PollStage:
         self._lateness = timedelta(seconds=lateness_s)
         self._targets = targets
         self._wall = wall
+        self._clock = clock
         self._readings: dict[TopicPartition, Reading] = {}
         self._claims: dict[TopicPartition, tuple[int, Claim]] = {}
         self._fenced: dict[TopicPartition, _Fenced] = {}
         self._backlog: deque[MicroBatch] = deque()
         self._mirrored: dict[TopicPartition, int] = {}
         self._held = False
-        self._asking = 0
-        self._looks = Every(LOOK_S)
-        self._beats = Every(BEAT_S)
-        self._mirrors = Every(MIRROR_S)
+        self._asked: dict[TopicPartition, int] = {}
+        self._looks = Every(LOOK_S, clock)
+        self._beats = Every(BEAT_S, clock)
+        self._mirrors = Every(MIRROR_S, clock)
         self.drained = False
 
     def turn(self) -> None:
@@ -172,7 +175,7 @@ class PollStage:
                 self._source.hold([place])
 
     def _want_unclaimed(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         for place, fenced in list(self._fenced.items()):
             if fenced.epoch is not None and now >= fenced.at:
                 if not self._assignment.again(place, fenced.epoch):
@@ -185,7 +188,7 @@ class PollStage:
                 continue
             partition, siblings = known
             self._channels.inbox.ask(Want(place, token, partition, siblings))
-            self._asking += 1
+            self._asked[place] = token
 
     def _take_replies(self) -> None:
         while True:
@@ -195,7 +198,7 @@ class PollStage:
                 return
             match reply:
                 case Claimed(place, token, claim):
-                    self._asking = 0
+                    self._asked.pop(place, None)
                     self._claims[place] = (token, claim)
                 case Settled(request, moved):
                     if moved:
@@ -232,7 +235,7 @@ class PollStage:
         if fenced.epoch == span.epoch:
             return
         wait = fenced.backoff.next_s()
-        fenced.at, fenced.epoch = time.monotonic() + wait, span.epoch
+        fenced.at, fenced.epoch = self._clock() + wait, span.epoch
         self._readings.pop(place, None)
         self._mirrored.pop(place, None)
         self._batcher.drop(span.partition)
@@ -249,7 +252,7 @@ class PollStage:
             for place, (token, claim) in self._claims.items()
             if self._assignment.current(place, token)
         }
-        self._claims = claims
+        self._claims = dict(claims)
         if not claims:
             return
         bounds = self._source.bounds(list(claims))
@@ -271,17 +274,20 @@ class PollStage:
             offset, said = start_offset(claim, (first, end), committed, self._reset)
             if said is not None:
                 log.warning(said, extra={"partition": str(claim.partition)})
+            # At once: the broker may not answer for the next one, and this one has begun.
+            del self._claims[place]
             if offset == claim.next_offset:
                 self._start(place, token, claim, offset)
             else:
                 self._channels.inbox.ask(Settle(place, token, claim, offset))
-        self._claims = {}
 
     def _start(self, place: TopicPartition, token: int, claim: Claim, offset: int) -> None:
         if not self._assignment.confirm(place, token, claim.epoch):
             return
         if not self._source.start(place, offset):
             return
+        # Of a claim before this one, if a rebalance in mid-turn was answered within that turn.
+        self._batcher.drop(claim.partition)
         self._readings[place] = Reading(claim, offset, offset)
         if self._held:
             self._source.hold([place])
@@ -298,7 +304,8 @@ class PollStage:
             (self._source.hold if full else self._source.resume)(list(self._readings))
             self._held = full
         wait = POLL_S
-        if self._asking or self._held:
+        answers = any(self._assignment.current(place, t) for place, t in self._asked.items())
+        if answers or self._held:
             wait = 0.02
         due = self._batcher.wait_s()
         if due is not None:

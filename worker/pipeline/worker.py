@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STOP_S: Final = 9.0
+"""All of a stop, under the 10 s that are promised: finishing, then leaving the group. Leaving takes
+what is left, for it waits behind a join that is under way."""
 FINISH_S: Final = 6.0
-"""What was read is finished for this long after SIGTERM; the rest is read again by its next owner.
-With leaving the group and closing the connections it stays under the 10 s that are promised."""
-CLOSE_S: Final = 1.5
+"""Of that, what was read is finished for so long; the rest is read again by its next owner."""
+THREADS_S: Final = 1.0
+"""For a stage that was told to give up to get out of its transaction or forward pass."""
 TOPIC_S: Final = 15.0
 """How long `--drain` waits for a topic to be known, as one that was created a moment ago."""
 
@@ -54,6 +57,7 @@ class Worker:
         self._classifier = classifier
         self._channels = Channels()
         self._assignment = Assignment()
+        self._stopped_at: float | None = None
         author_key = settings.author_key
         self._store = PostgresStore(
             settings.database,
@@ -65,6 +69,11 @@ class Worker:
     def stop(self) -> None:
         """Ends the work within 10 s; safe to call from a signal handler."""
         self._channels.stopping.set()
+
+    def _since_stop(self) -> float:
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+        return time.monotonic() - self._stopped_at
 
     def run(self, *, drain: bool = False, ready: Callable[[], None] | None = None) -> None:
         """Works until `stop`, or, with `drain`, until the group has reached today's ends.
@@ -106,8 +115,8 @@ class Worker:
             self._channels.stopping.set()
             self._channels.abandoned.set()
             for thread in threads:
-                thread.join(CLOSE_S)
-            source.close(CLOSE_S)
+                thread.join(THREADS_S)
+            source.close(max(1.0, STOP_S - self._since_stop()))
             if not any(thread.is_alive() for thread in threads):
                 self._store.close()
         if self._channels.failed:
@@ -161,7 +170,7 @@ class Worker:
     def _finish(self, poll: PollStage, threads: list[Thread]) -> None:
         """Stores what was read, for a while; then gives up, for nothing is lost by it."""
         self._channels.stopping.set()
-        deadline = time.monotonic() + FINISH_S
+        deadline = time.monotonic() + FINISH_S - self._since_stop()
         poll.finish()
         while not poll.idle and time.monotonic() < deadline and not self._channels.failed:
             time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -11,7 +12,7 @@ import kafka
 from kafka import errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import MemberState, OffsetAndMetadata
 
 from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError
 from worker.posts import Record, RecordRef
@@ -36,6 +37,8 @@ POLL_RECORDS: Final = 2_000
 _ANSWER_MS: Final = round(ANSWER_S * 1_000)
 REACH_S: Final = 15.0
 """For a broker at the start: as long as one takes to come up beside us."""
+LEAVE_S: Final = 0.5
+"""For the broker to answer a LeaveGroup request."""
 MAX_POLL_INTERVAL_S: Final = 300
 METADATA_AGE_S: Final = 30
 """New partitions, and a topic made anew under its old name, are noticed within this."""
@@ -252,9 +255,18 @@ class KafkaSource:
 
     def close(self, timeout_s: float) -> None:
         """See `Source.close`."""
-        # Without a timeout it can block long behind a join that is pending.
+        deadline = time.monotonic() + timeout_s
+        # Leaving waits behind a join that is under way; a group whose leader leaves before it has
+        # said who reads what has to wait for its session to expire. So end the join first.
+        with suppress(errors.KafkaError, AttributeError):
+            while (
+                self._consumer.group_metadata().state is MemberState.REBALANCING
+                and time.monotonic() < deadline - LEAVE_S
+            ):
+                self._consumer.poll(timeout_ms=50)
         with suppress(errors.KafkaError):
-            self._consumer.close(autocommit=False, timeout_ms=int(timeout_s * 1_000))
+            left = max(LEAVE_S, deadline - time.monotonic())
+            self._consumer.close(autocommit=False, timeout_ms=int(left * 1_000))
 
 
 def _places(partitions: Iterable[Any]) -> list[TopicPartition]:

@@ -70,7 +70,7 @@ def connect(url: str, *, application_name: str, autocommit: bool = False) -> psy
             keepalives_count=3,
         )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        reason = str(error).strip().partition("\n")[0].rpartition("failed: ")[2] or "no answer"
         raise DependencyError(
             f"Postgres at {address(url)} cannot be reached: {reason}. "
             "Is it running, and is WORKER_DATABASE_URL right?"
