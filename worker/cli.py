@@ -46,14 +46,10 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            try:
-                sys.stdout.flush()
-            except BrokenPipeError:  # `emotion-worker trends | head` is no error
-                # What is left in the buffer goes nowhere when Python flushes it at its end.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 0
-            raise
+        except BrokenPipeError:  # `emotion-worker trends | head` is no error
+            # What is left in the buffer goes nowhere when Python flushes it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from worker.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PREFIX = "WORKER_"
 
@@ -121,6 +129,30 @@ def _missing(name: str, form: str) -> SettingsError:
     )
 
 
+class _GivenSettings(Settings):
+    """Settings that nothing but what is given goes into."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def given_settings(**values: Any) -> Settings:  # noqa: ANN401
+    """Settings for services of our own: what the environment says is about others.
+
+    Raises:
+        SettingsError: A value does not fit.
+    """
+    return _read(_GivenSettings, values)
+
+
 def load_settings(env_file: Path | None = None, **flags: Any) -> Settings:  # noqa: ANN401
     """Reads the settings: flags (those that are not None) over the environment over `env_file`.
 
@@ -129,12 +161,16 @@ def load_settings(env_file: Path | None = None, **flags: Any) -> Settings:  # no
     """
     if env_file is not None and not env_file.is_file():
         raise SettingsError(f"--env-file {env_file}: there is no such file.")
-    given = {name: value for name, value in flags.items() if value is not None}
+    return _read(Settings, {**flags, "_env_file": env_file})
+
+
+def _read(make: Callable[..., Settings], flags: dict[str, Any]) -> Settings:
     try:
-        return Settings(_env_file=env_file, **given)
+        return make(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         lines = [
-            f"{_PREFIX}{'_'.join(str(part) for part in item['loc'][:1]).upper()}: {item['msg']}"
+            f"{_PREFIX}{'_'.join(str(part) for part in item['loc'][:1]).upper()}: "
+            + item["msg"].removeprefix("Value error, ")
             for item in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("; ".join(lines)) from None

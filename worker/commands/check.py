@@ -56,11 +56,7 @@ def _kafka(settings: Settings) -> Iterator[tuple[bool, str]]:
     for topic in settings.topics:
         partitions = topic_partitions(settings, topic)
         if partitions is None:
-            yield (
-                False,
-                f"the topic {topic} does not exist: create it, or mend WORKER_TOPICS "
-                f"(`emotion-worker publish --topic {topic} --partitions 6 FILE` makes it too)",
-            )
+            yield False, f"the topic {topic} does not exist: create it, or mend WORKER_TOPICS"
         else:
             yield True, f"topic {topic}: {len(partitions)} partitions"
 

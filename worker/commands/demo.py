@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from worker import logs
 from worker.commands.options import setting_option
-from worker.settings import load_settings
+from worker.settings import given_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ class _Demo:
         with ExitStack() as stack:
             with self._step("starting an embedded broker and Postgres"):
                 services = stack.enter_context(LocalServices(self._keep))
-            settings = load_settings(
+            settings = given_settings(
                 kafka_bootstrap_servers=services.bootstrap_servers,
                 database_url=services.database_url,
                 kafka_session_timeout_ms=SESSION_MS,

@@ -148,12 +148,38 @@ class PollStage:
         if self._mirrors.due():
             self.mirror()
         if self._beats.due():
-            self._beat()
+            self.beat()
 
     def finish(self) -> None:
         """Hands on what was read: call until it is gone, once no more turns come."""
         self._take_replies()
         self._offer(self._batcher.flush())
+
+    def beat(self) -> None:
+        """Says of partitions that were read to their end how far time has come without records."""
+        idle = {
+            place: reading
+            for place, reading in self._readings.items()
+            if reading.stored == reading.next_offset
+        }
+        if not idle:
+            return
+        # The end offset is asked for after this moment: what it does not cover was written later.
+        watermark = self._wall() - self._lateness
+        ends = self._source.ends(list(idle))
+        spans = tuple(
+            Span(
+                reading.claim.partition,
+                reading.claim.epoch,
+                reading.stored,
+                reading.stored,
+                watermark,
+            )
+            for place, reading in idle.items()
+            if ends.get(place) == reading.stored
+        )
+        if spans:
+            self._channels.inbox.ask(Beat(spans))
 
     @property
     def idle(self) -> bool:
@@ -381,29 +407,3 @@ class PollStage:
         for place, (first, end) in bounds.items():
             if not first <= self._readings[place].next_offset <= end:
                 self._claim_again(place, f"a position lies outside its log: {error}")
-
-    def _beat(self) -> None:
-        """Says of partitions that were read to their end how far time has come without records."""
-        idle = {
-            place: reading
-            for place, reading in self._readings.items()
-            if reading.stored == reading.next_offset
-        }
-        if not idle:
-            return
-        # The end offset is asked for after this moment: what it does not cover was written later.
-        watermark = self._wall() - self._lateness
-        ends = self._source.ends(list(idle))
-        spans = tuple(
-            Span(
-                reading.claim.partition,
-                reading.claim.epoch,
-                reading.stored,
-                reading.stored,
-                watermark,
-            )
-            for place, reading in idle.items()
-            if ends.get(place) == reading.stored
-        )
-        if spans:
-            self._channels.inbox.ask(Beat(spans))

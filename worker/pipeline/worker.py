@@ -165,6 +165,9 @@ class Worker:
             away = False
             backoff.reset()
             if poll.drained:
+                # Windows that ended before the drain did are complete: a drained stream says so.
+                with suppress(SourceUnavailableError):
+                    poll.beat()
                 return
 
     def _finish(self, poll: PollStage, threads: list[Thread]) -> None:

@@ -1,4 +1,4 @@
-"""A post, a withdrawal, a rejection: from a Kafka record's bytes to one of them, and their order."""
+"""A post, a withdrawal, a rejection: from a record's bytes to one of them, and their order."""
 
 from __future__ import annotations
 

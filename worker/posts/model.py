@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
 LABELS: Final = ("sadness", "joy", "love", "anger", "fear", "surprise")

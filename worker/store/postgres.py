@@ -28,7 +28,7 @@ from worker.store.schema import OUTCOMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from worker.classifier import ModelInfo
+    from worker.classifier.interface import ModelInfo
     from worker.posts.place import Span
     from worker.store.interface import LabelledBatch, Written
 

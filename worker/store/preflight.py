@@ -67,8 +67,8 @@ def _sessions(connection: psycopg.Connection) -> Finding:
         return Finding(True, "sessions keep their state")
     return Finding(
         False,
-        "a pooler in transaction mode stands between: point WORKER_DATABASE_URL at Postgres itself, "
-        "or use session mode",
+        "a pooler in transaction mode stands between: point WORKER_DATABASE_URL at Postgres "
+        "itself, or use session mode",
     )
 
 

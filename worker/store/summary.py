@@ -45,8 +45,12 @@ def read_summary(connection: psycopg.Connection, group: str) -> Summary:
     connection.rollback()
     assert counts is not None
     assert ledger is not None
+    labelled, unlabelled, dead_letters, trend_posts = counts
     return Summary(
-        *counts,
+        labelled,
+        unlabelled,
+        dead_letters,
+        trend_posts,
         outcomes=dict(zip(OUTCOMES, ledger, strict=True)),
         emotions={
             f"{platform}:{post_id}": LABELS[max(range(len(LABELS)), key=scores.__getitem__)]

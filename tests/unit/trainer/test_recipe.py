@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from trainer import recipe as recipes
+from trainer.train import training_arguments
+from worker.errors import SettingsError
+
+
+def test_the_trainer_comes_with_the_reference_and_builtin() -> None:
+    assert {"builtin", "reference"} <= set(recipes.builtin_names())
+    for name in recipes.builtin_names():
+        assert recipes.load(name).name == name
+
+
+def test_reference_resolves_to_the_model_cards_arguments() -> None:
+    recipe = recipes.load("reference")
+    arguments = training_arguments(recipe, output=Path("run"), seed=42, cuda=False)
+    expected = {
+        "learning_rate": 6e-5,
+        "per_device_train_batch_size": 16,
+        "gradient_accumulation_steps": 2,
+        "per_device_eval_batch_size": 32,
+        "num_train_epochs": 2,
+        "weight_decay": 0.01,
+        "warmup_steps": 0,
+        "label_smoothing_factor": 0,
+        "lr_scheduler_type": "linear",
+        "fp16": False,
+        "bf16": False,
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "logging_strategy": "steps",
+        "logging_steps": 10,
+        "report_to": ["tensorboard"],
+        "metric_for_best_model": "accuracy",
+        "train_sampling_strategy": "random",
+        "seed": 42,
+    }
+    assert {name: getattr(arguments, name) for name in expected} == expected
+
+
+def test_reference_uses_native_mixed_precision_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real arguments check the hardware of the machine they are made on.
+    monkeypatch.setattr("trainer.train.TrainingArguments", SimpleNamespace)
+    recipe = recipes.load("reference")
+    arguments = training_arguments(recipe, output=Path("run"), seed=42, cuda=True)
+    assert (arguments.fp16, arguments.bf16, arguments.use_cpu) == (True, False, False)
+
+
+def test_reference_has_the_model_cards_data_and_text_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = recipes.load("reference")
+    assert recipe.base.endswith("distilbert-base-uncased")
+    assert recipe.dataset == "dair-ai/emotion"
+    assert (recipe.max_length, recipe.padding) == (32, "max_length")
+    assert recipe.logging_dir == "./logs"
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert recipe.processes() == 7
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert recipe.processes() == 1
+
+
+def test_a_runs_recipe_can_be_used_again(tmp_path: Path) -> None:
+    recipe = recipes.load("builtin")
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe.model_dump(mode="json")))
+    assert recipes.load(str(path)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('name = "x"\nbase = "b/b"\ndataset = "d/d"\nlearning_rate = -1', "learning_rate: "),
+        ('name = "x"\nbase = "b/b"\ndataset = "d/d"', "learning_rate: Field required"),
+        ('name = "x"\nlr = 1', "lr: Extra inputs"),
+        ("name = ", "cannot be read"),
+    ],
+)
+def test_a_wrong_recipe_file_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    if "Extra" in words:
+        content += '\nbase = "b/b"\ndataset = "d/d"\nlearning_rate = 1e-4'
+    path.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        recipes.load(str(path))
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_recipe_lists_those_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"builtin, reference"):
+        recipes.load("nonsense")
+
+
+def test_every_field_has_a_docstring() -> None:
+    bare = [name for name, field in recipes.Recipe.model_fields.items() if not field.description]
+    assert not bare
