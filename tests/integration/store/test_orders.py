@@ -31,13 +31,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LABELS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 
 # What may be said of a post: (post, kind, version, created, tags). Offsets come with the place.
-words = st.sampled_from(["a", "b", "c", "d"])
+words = st.sampled_from(["a", "b", "c"])
 records = st.one_of(
     st.tuples(
         words,
         st.just("post"),
-        st.integers(0, 3),
-        st.sampled_from([0, 59, 3_600, 90_000]),
+        # Few values, so that ties and equal versions are common.
+        st.integers(0, 1),
+        st.sampled_from([0, 60, 90_000]),
         st.sampled_from([(), ("x",), ("x", "y")]),
     ),
     st.tuples(words, st.just("gone"), st.just(0), st.just(0), st.just(())),

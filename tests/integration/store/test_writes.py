@@ -296,26 +296,29 @@ def test_a_lost_connection_loses_and_repeats_nothing(
 
 
 def test_writers_side_by_side_do_not_deadlock(
-    stream: Callable[..., Any], build: Any, database_url: str
+    stream: Callable[..., Any], build: Any, rows: Callable[..., Any], database_url: str
 ) -> None:
-    """Both write the same posts, in opposite orders, in many small transactions."""
+    """All write versions of the same few posts, in different orders, in many small transactions."""
     errors: list[BaseException] = []
+    together = threading.Barrier(3)
 
     def work(writer: Any, number: int, ids: list[str]) -> None:
         try:
             items = [
-                build.post(number, n, post_id, version=number, tags=("x",))
-                for n, post_id in enumerate(ids)
+                build.post(number, n, post_id, version=3 * n + number, tags=("x",))
+                for n, post_id in enumerate(ids * 12)
             ]
-            write(writer, number, items, size=20)
+            for batch in writer.batches(number, items, 6):
+                together.wait(30)
+                writer.store.write(batch)
         except BaseException as error:
             errors.append(error)
 
-    ids = [f"p{n:03}" for n in range(200)]
+    ids = [f"p{n:03}" for n in range(18)]
     writers = [stream(), stream(), stream()]
     for number, writer in enumerate(writers):
         writer.claim(number)
-    orders = [ids, ids[::-1], ids[100:] + ids[:100]]
+    orders = [ids, ids[::-1], ids[9:] + ids[:9]]
     threads = [
         threading.Thread(target=work, args=(writer, number, orders[number]))
         for number, writer in enumerate(writers)
@@ -328,7 +331,13 @@ def test_writers_side_by_side_do_not_deadlock(
     with connect(database_url, application_name="test") as connection:
         verified = verify(connection)
     assert verified.differences == ()
-    assert (verified.labels, verified.consumed) == (200, 600)
+    assert (verified.labels, verified.consumed) == (18, 648)
+    newest: dict[str, int] = {}
+    for number, order in enumerate(orders):
+        for n, post_id in enumerate(order * 12):
+            newest[post_id] = max(newest.get(post_id, 0), 3 * n + number)
+    stand = rows("SELECT post_id, extract(epoch FROM version - created_at)::int FROM posts")
+    assert dict(stand) == newest
 
 
 def test_verify_finds_what_is_wrong(

@@ -1,4 +1,4 @@
-"""The poll stage's turns, with the other two stages behind it and both ends in memory."""
+"""The poll stage's turns, the other two behind it: claims, reading, what is due now and then."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import pytest
-
-from worker.errors import SourceUnavailableError, WorkerError
-from worker.pipeline.poll import BEAT_S, LOOK_S, MIRROR_S, POLL_S, RECLAIM_S
+from worker.pipeline.poll import BEAT_S, LOOK_S, MIRROR_S, POLL_S
 from worker.posts.place import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.unit.pipeline.conftest import Rig
-    from worker.pipeline.starts import Reset
-
-
-# Claims
 
 
 def test_a_partition_is_claimed_settled_read_stored_and_mirrored(rig: Rig) -> None:
@@ -97,6 +90,24 @@ def test_the_answer_to_a_claim_of_before_a_rebalance_is_not_taken(rig: Rig) -> N
     assert rig.stored(place) == [0, 1]
 
 
+def test_the_answer_to_a_settling_of_before_a_rebalance_starts_nothing(rig: Rig) -> None:
+    [place] = rig.places
+    rig.source.append(place, 2)
+    rig.source.assign([place])
+    for _ in range(2):
+        rig.poll.turn()
+        rig.storing.turn(0)
+    assert rig.row(place).next_offset == 0, "settled, but the poll stage has not heard of it"
+    rig.source.revoke([place])
+    rig.source.assign([place])
+
+    rig.poll.turn()
+    assert place in rig.source.held
+    rig.turns()
+    assert rig.row(place).epoch == 2
+    assert rig.stored(place) == [0, 1]
+
+
 def test_another_owners_claim_between_claim_and_settling(rig: Rig) -> None:
     [place] = rig.places
     rig.source.append(place, 2)
@@ -157,216 +168,6 @@ def test_a_poll_waits_less_while_a_claim_is_to_be_answered(rig: Rig) -> None:
     assert [first, *after] == [POLL_S] * 3
 
 
-# Where a partition begins
-
-
-@pytest.mark.parametrize(("reset", "stored"), [("earliest", [2, 3, 4]), ("latest", [])])
-def test_without_a_position_the_settings_decide(
-    make_rig: Callable[..., Rig], reset: Reset, stored: list[int]
-) -> None:
-    rig = make_rig(reset=reset)
-    [place] = rig.places
-    rig.source.append(place, 5)
-    rig.source.cut(place, 2)
-    rig.source.assign([place])
-    rig.turns()
-    assert rig.stored(place) == stored
-
-    rig.source.append(place)
-    rig.turns()
-    assert rig.stored(place) == [*stored, 5]
-
-
-def test_the_latest_position_is_made_sure_of_by_reading(make_rig: Callable[..., Rig]) -> None:
-    rig = make_rig(reset="latest")
-    [place] = rig.places
-    rig.source.append(place, 5)
-    rig.source.said_end[place] = 3
-    rig.source.assign([place])
-
-    rig.turns()
-
-    assert rig.row(place).next_offset == 5
-    assert rig.stored(place) == []
-
-
-def test_a_brokers_stale_end_is_no_reason_to_leave_the_stored_position(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.append(place, 5)
-    assert rig.store.settle(rig.claim_elsewhere(place), 5)
-    rig.source.said_end[place] = 3
-    rig.source.assign([place])
-
-    rig.turns()
-
-    assert rig.row(place).next_offset == 5
-    assert rig.stored(place) == []
-
-
-@pytest.mark.parametrize(("adopt", "stored"), [(True, [3, 4]), (False, [0, 1, 2, 3, 4])])
-def test_the_groups_commit_is_adopted_if_asked_for(
-    make_rig: Callable[..., Rig],
-    adopt: bool,
-    stored: list[int],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    rig = make_rig(adopt=adopt)
-    [place] = rig.places
-    rig.source.append(place, 5)
-    rig.source.commits[place] = 3
-    rig.source.assign([place])
-
-    rig.turns()
-
-    assert rig.stored(place) == stored
-    assert "WORKER_ADOPT_COMMITTED" in caplog.text or adopt
-    assert ("adopted the group's Kafka commit 3" in caplog.text) == adopt
-
-
-@pytest.mark.parametrize(
-    ("reset", "stored", "next_offset"), [("earliest", [4, 5, 6], 7), ("latest", [], 7)]
-)
-def test_a_stored_position_that_retention_took(
-    make_rig: Callable[..., Rig],
-    reset: Reset,
-    stored: list[int],
-    next_offset: int,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    rig = make_rig(reset=reset)
-    [place] = rig.places
-    rig.source.append(place, 7)
-    rig.source.cut(place, 4)
-    assert rig.store.settle(rig.claim_elsewhere(place), 1)
-    rig.source.assign([place])
-
-    rig.turns()
-
-    assert rig.stored(place) == stored
-    assert rig.row(place).next_offset == next_offset
-    assert "3 records from 1 on are gone" in caplog.text
-
-
-@pytest.mark.parametrize("position", [None, 1, 9])
-def test_without_a_usable_position_and_fail_the_worker_ends(
-    make_rig: Callable[..., Rig], position: int | None
-) -> None:
-    rig = make_rig(reset="fail")
-    [place] = rig.places
-    rig.source.append(place, 7)
-    rig.source.cut(place, 4)
-    claim = rig.claim_elsewhere(place)
-    if position is not None:
-        assert rig.store.settle(claim, position)
-    rig.source.assign([place])
-
-    with pytest.raises(WorkerError, match="WORKER_AUTO_OFFSET_RESET"):
-        rig.turns()
-    assert rig.row(place).next_offset == position
-
-
-@pytest.mark.parametrize(("reset", "after"), [("earliest", [6, 7]), ("latest", [])])
-def test_a_log_cut_under_a_running_worker(
-    make_rig: Callable[..., Rig], reset: Reset, after: list[int]
-) -> None:
-    rig = make_rig(reset=reset)
-    [place] = rig.places
-    rig.source.append(place, 2)
-    assert rig.store.settle(rig.claim_elsewhere(place), 0)
-    rig.source.assign([place])
-    rig.turns()
-    assert rig.stored(place) == [0, 1]
-
-    rig.source.append(place, 6)
-    rig.source.cut(place, 6)
-    rig.turns(8)
-
-    assert rig.stored(place) == [0, 1, *after]
-    assert rig.row(place).next_offset == 8
-
-
-def test_a_position_lost_elsewhere_leaves_the_neighbour_alone(
-    make_rig: Callable[..., Rig],
-) -> None:
-    rig = make_rig(partitions=2)
-    lost, good = rig.places
-    for place in rig.places:
-        rig.source.append(place, 2)
-    rig.source.assign(rig.places)
-    rig.turns()
-    rig.source.append(lost, 6)
-    rig.source.cut(lost, 6)
-    rig.source.append(good, 2)
-
-    rig.turns(8)
-
-    assert rig.row(good).epoch == 1
-    assert rig.stored(good) == [0, 1, 2, 3]
-    assert rig.stored(lost) == [0, 1, 6, 7]
-
-
-def test_a_topic_made_anew_is_a_new_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    [place] = rig.places
-    rig.source.append(place, 4)
-    rig.source.assign([place])
-    rig.turns()
-    old = rig.source.partition_at(place)
-
-    rig.source.make(1, topic_id=2)
-    rig.source.append(place, 6)
-    rig.now += LOOK_S
-    rig.turns(8)
-
-    assert rig.store.stored[old] == [0, 1, 2, 3]
-    assert rig.store.rows[old].retired
-    assert rig.stored(place) == [0, 1, 2, 3, 4, 5], "its first records are not taken for old ones"
-    assert "made anew" in caplog.text
-
-
-def test_a_consumer_that_goes_back_by_itself_stores_nothing_twice(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.append(place, 4)
-    rig.source.assign([place])
-    rig.turns()
-
-    rig.source.positions[place] = 1
-    rig.turns(8)
-
-    assert rig.stored(place) == [0, 1, 2, 3]
-    assert rig.row(place).epoch == 2
-
-
-@pytest.mark.parametrize("call", ["bounds", "committed", "ends_by_reading"])
-def test_a_broker_that_is_away_while_partitions_begin(
-    make_rig: Callable[..., Rig], call: str
-) -> None:
-    rig = make_rig(partitions=3, reset="latest", posts=100)
-    rig.source.assign(rig.places)
-    reach, asked = rig.source._reach, 0
-
-    def second_time(what: str) -> None:
-        nonlocal asked
-        if what == call:
-            asked += 1
-            if asked == (1 if call == "bounds" else 2):
-                raise SourceUnavailableError("away")
-        reach(what)
-
-    rig.source._reach = second_time  # type: ignore[method-assign]
-    rig.poll.turn()
-    rig.work()
-    with pytest.raises(SourceUnavailableError):
-        rig.poll.turn()
-    rig.work()
-    rig.turns(2)
-    for place in rig.places:
-        rig.source.append(place, 3)
-    rig.turns(8)
-
-    assert [rig.stored(place) for place in rig.places] == [[0, 1, 2]] * 3
-    assert [rig.row(place).epoch for place in rig.places] == [1, 1, 1], "each was claimed once"
-
-
 # Reading
 
 
@@ -395,8 +196,10 @@ def test_a_gap_that_came_with_the_records(rig: Rig) -> None:
     rig.source.assign([place])
 
     rig.turns()
+    rig.now += LOOK_S
+    rig.turns()
 
-    assert rig.row(place).next_offset == 7
+    assert (rig.row(place).next_offset, rig.row(place).epoch) == (7, 1)
 
 
 def test_a_full_queue_holds_the_partitions_and_the_polling_goes_on(
@@ -457,129 +260,6 @@ def test_finish_hands_on_what_was_read(make_rig: Callable[..., Rig]) -> None:
     assert rig.source.commits == {place: 5}
 
 
-# Losing a partition
-
-
-@pytest.mark.parametrize("reached", ["batch", "queue", "store"])
-def test_a_partition_revoked_with_work_under_way(
-    make_rig: Callable[..., Rig], reached: str
-) -> None:
-    rig = make_rig(
-        partitions=2, posts=1_000 if reached == "batch" else 2, linger_s=0.5 * (reached == "batch")
-    )
-    gone, kept = rig.places
-    rig.source.assign(rig.places)
-    rig.turns()
-    rig.source.append(gone, 2)
-    rig.source.append(kept, 2)
-    rig.poll.turn()
-    if reached == "store":
-        rig.classifying.turn(0)
-    rig.source.revoke([gone])
-
-    rig.turns(10)
-    assert rig.stored(gone) == [], "its work is dropped wherever it is met"
-    assert rig.stored(kept) == [0, 1]
-
-    rig.source.assign([gone])
-    rig.turns(10)
-    assert rig.stored(gone) == [0, 1]
-    assert rig.row(kept).epoch == 1
-
-
-def test_a_revoked_partition_is_not_mirrored(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.append(place, 2)
-    rig.source.assign([place])
-    rig.turns()
-    rig.source.commits.clear()
-    rig.source.append(place, 2)
-    rig.poll.turn()
-    rig.work()
-    rig.poll._take_replies()
-
-    rig.source.revoke([place])
-    rig.now += MIRROR_S
-    rig.turns()
-
-    assert rig.source.commits == {}
-
-
-def test_a_fenced_partition_is_claimed_again_after_a_wait(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.append(place, 2)
-    rig.source.assign([place])
-    rig.turns()
-
-    waits = []
-    for _ in range(3):
-        epoch = rig.claim_elsewhere(place).epoch
-        rig.source.append(place, 1)
-        rig.poll.turn()
-        rig.work()
-        rig.poll.turn()
-        assert place in rig.source.held, "a fenced partition is not read"
-        fenced_at = rig.now
-        while rig.row(place).epoch == epoch:
-            rig.turns(1, seconds=0.05)
-        waits.append(rig.now - fenced_at)
-        rig.poll.turn()
-        rig.source.hold([place])  # nothing gets stored between one fencing and the next
-        rig.source.resume([place])
-
-    assert waits[0] == pytest.approx(RECLAIM_S[0], abs=0.2)
-    assert waits[1] == pytest.approx(2 * RECLAIM_S[0], abs=0.2)
-    assert waits[2] == pytest.approx(4 * RECLAIM_S[0], abs=0.2)
-    rig.turns()
-    assert rig.stored(place) == [0, 1, 2, 3, 4]
-
-
-def test_the_wait_begins_anew_once_something_was_stored(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.assign([place])
-    rig.turns()
-
-    for round_ in range(3):
-        rig.claim_elsewhere(place)
-        rig.source.append(place)
-        rig.turns(3, seconds=0.01)
-        assert place in rig.source.held
-        rig.now += RECLAIM_S[0]
-        rig.turns(6, seconds=0.01)
-        assert rig.stored(place) == list(range(round_ + 1))
-
-
-def test_a_fenced_partition_that_is_revoked_meanwhile_is_not_claimed(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.assign([place])
-    rig.turns()
-    claim = rig.claim_elsewhere(place)
-    rig.source.append(place)
-    rig.turns(3, seconds=0.01)
-
-    rig.source.revoke([place])
-    rig.now += RECLAIM_S[1]
-    rig.turns()
-
-    assert rig.row(place).epoch == claim.epoch
-
-
-def test_what_another_owner_stored_meanwhile_is_not_stored_again(rig: Rig) -> None:
-    [place] = rig.places
-    rig.source.append(place, 2)
-    rig.source.assign([place])
-    rig.turns()
-    rig.claim_elsewhere(place)
-    rig.source.append(place, 4)
-    rig.row(place).next_offset = 5  # the other one stored 2, 3 and 4
-
-    rig.turns(3, seconds=0.01)
-    rig.now += RECLAIM_S[0]
-    rig.turns()
-
-    assert rig.stored(place) == [0, 1, 5]
-
-
 # What is due now and then
 
 
@@ -611,6 +291,7 @@ def test_no_heartbeat_goes_past_records_that_are_not_stored(make_rig: Callable[.
     rig.turns()
     before = rig.row(place).watermark
 
+    rig.source.said_end[place] = 0  # as if the broker did not know of the record yet
     rig.now += 2 * BEAT_S
     rig.turns()
 
