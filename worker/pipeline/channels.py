@@ -8,6 +8,8 @@ from queue import Queue, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Final
 
+from worker.pipeline.messages import Ask, Beat
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,8 +34,15 @@ class StoreInbox:
         self._changed = Condition()
 
     def ask(self, request: Request) -> None:
-        """Adds a request; never waits."""
+        """Adds a request; never waits. Of heartbeats and questions only the newest is kept.
+
+        They come by the clock: while the database is away they would pile up.
+        """
         with self._changed:
+            if isinstance(request, Ask | Beat):
+                self._requests = deque(
+                    waiting for waiting in self._requests if type(waiting) is not type(request)
+                )
             self._requests.append(request)
             self._changed.notify_all()
 

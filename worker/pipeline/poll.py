@@ -11,7 +11,7 @@ from queue import Empty, Full
 from typing import TYPE_CHECKING, Final
 
 from worker.batching import Item
-from worker.errors import OutOfLogError
+from worker.errors import OutOfLogError, SourceUnavailableError
 from worker.pipeline.channels import Backoff, Every
 from worker.pipeline.messages import (
     Ask,
@@ -404,6 +404,13 @@ class PollStage:
 
     def _claim_lost_positions(self, error: str) -> None:
         bounds = self._source.bounds(list(self._readings))
-        for place, (first, end) in bounds.items():
-            if not first <= self._readings[place].next_offset <= end:
-                self._claim_again(place, f"a position lies outside its log: {error}")
+        outside = [
+            place
+            for place, (first, end) in bounds.items()
+            if not first <= self._readings[place].next_offset <= end
+        ]
+        for place in outside:
+            self._claim_again(place, f"a position lies outside its log: {error}")
+        if not outside:
+            # The broker contradicts itself, as while a new leader takes over: not at full speed.
+            raise SourceUnavailableError(error)

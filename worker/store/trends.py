@@ -9,43 +9,12 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from worker.errors import DependencyError, WorkerError
+from worker.store.queries import query
 from worker.trends import ALL, GRANULARITIES, ORIGIN, TrendRow, Trends, build, granularity_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_NEWEST: Final = """
-SELECT max(bucket) FROM emotion_trends
-WHERE granularity = %(granularity)s AND dimension = 'all' AND value = '*'
-  AND bucket >= %(since)s AND bucket < %(until)s
-"""
-_TOP: Final = """
-SELECT value FROM emotion_trends
-WHERE granularity = %(granularity)s AND dimension = %(dimension)s
-  AND bucket >= %(since)s AND bucket < %(until)s
-GROUP BY value
-ORDER BY sum(posts) DESC, value
-LIMIT %(limit)s
-"""
-_SERIES: Final = """
-SELECT
-    date_bin(%(width)s::interval, bucket, %(origin)s::timestamptz) AS start,
-    value, emotion, sum(posts)::bigint, sum(total_posts)::bigint,
-    CASE WHEN emotion <> 'unlabelled' THEN sum(posts)::float8 / nullif(sum(total_posts), 0) END,
-    sum(mean_score * total_posts) / nullif(sum(total_posts), 0),
-    bool_and(complete)
-FROM emotion_trends
-WHERE granularity = %(granularity)s AND dimension = %(dimension)s
-  AND (%(values)s::text[] IS NULL OR value = ANY (%(values)s::text[]))
-  AND bucket >= %(since)s AND bucket < %(until)s
-GROUP BY start, value, emotion
-ORDER BY start, value, emotion
-"""
-_COMPLETE: Final = """
-SELECT max(bucket) FROM emotion_trends
-WHERE granularity = %(granularity)s AND dimension = 'all' AND value = '*' AND complete
-  AND bucket >= %(since)s AND bucket < %(until)s
-"""
 _EVER: Final = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 
 
@@ -83,7 +52,7 @@ def read_newest(connection: psycopg.Connection) -> datetime | None:
     for name, step in GRANULARITIES.items():  # few days, then 24 hours, then 60 minutes
         bounds = {"granularity": name, "since": since, "until": until}
         with _reading():
-            found = _time(connection.execute(_NEWEST, bounds).fetchone())
+            found = _time(connection.execute(query("trends_newest"), bounds).fetchone())
         if found is None:
             break
         newest, since, until = found, found, found + step
@@ -102,7 +71,7 @@ def read_top_values(
     """The `limit` values of `dimension` with the most posts in the range, the largest first."""
     with _reading():
         rows = connection.execute(
-            _TOP,
+            query("trends_top"),
             {
                 "granularity": granularity,
                 "dimension": dimension,
@@ -139,7 +108,7 @@ def read_series(
     step = GRANULARITIES[granularity] if width is None else width
     with _reading():
         rows = connection.execute(
-            _SERIES,
+            query("trends_series"),
             {
                 "granularity": granularity,
                 "dimension": dimension,
@@ -168,7 +137,7 @@ def read_complete_until(
     for name, step in GRANULARITIES.items():
         bounds = {"granularity": name, "since": since - step, "until": until}
         with _reading():
-            found = _time(connection.execute(_COMPLETE, bounds).fetchone())
+            found = _time(connection.execute(query("trends_complete"), bounds).fetchone())
         if found is not None:
             ends.append(found + step)
     return max(ends, default=None)

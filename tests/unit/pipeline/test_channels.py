@@ -5,8 +5,9 @@ from threading import Thread
 from uuid import UUID
 
 from worker.pipeline.channels import Backoff, Every, StoreInbox
-from worker.pipeline.messages import Ask, Beat
+from worker.pipeline.messages import Ask, Beat, Want
 from worker.posts.place import Partition, Span
+from worker.source import TopicPartition
 from worker.store.interface import LabelledBatch
 
 PARTITION = Partition("posts", UUID(int=1), 0)
@@ -49,16 +50,25 @@ def test_batches_are_bounded_requests_are_not() -> None:
     began = time.monotonic()
     assert not inbox.put(_batch(2), 0.05)
     assert time.monotonic() - began >= 0.05
-    for _ in range(5):
-        inbox.ask(Ask())
+    wants = [Want(TopicPartition("posts", n), n, PARTITION, 5) for n in range(5)]
+    for want in wants:
+        inbox.ask(want)
     assert len(inbox) == 7
 
-    for _ in range(5):
-        assert inbox.take(0) == Ask()
+    assert [inbox.take(0) for _ in range(5)] == wants
     assert not inbox.put(_batch(2), 0), "taking requests makes no room"
     assert inbox.take(0) == _batch(0)
     assert inbox.put(_batch(2), 0)
     assert [inbox.take(0), inbox.take(0)] == [_batch(1), _batch(2)]
+
+
+def test_of_what_comes_by_the_clock_only_the_newest_waits() -> None:
+    inbox = StoreInbox()
+    want = Want(TopicPartition("posts", 0), 1, PARTITION, 1)
+    beats = [Beat((Span(PARTITION, 1, end, end, None),)) for end in range(3)]
+    for request in (beats[0], Ask(), want, beats[1], Ask(), beats[2]):
+        inbox.ask(request)
+    assert [inbox.take(0) for _ in range(len(inbox))] == [want, Ask(), beats[2]]
 
 
 def test_a_waiting_put_goes_on_when_a_batch_is_taken() -> None:
