@@ -1,0 +1,66 @@
+"""What is fitted on validation after training: a temperature and a confidence threshold."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from trainer.metrics import log_softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_UNCERTAIN: Final = 0.05
+"""Share of the validation posts that the threshold may make `uncertain`."""
+_RANGE: Final = (0.05, 20.0)
+_STEPS: Final = 60
+
+
+def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+    """Finds the temperature that minimizes the mean negative log likelihood.
+
+    The loss is convex in 1 / temperature, so its slope has one root, found by bisection (Guo et
+    al., 2017, "On Calibration of Modern Neural Networks", section 4.2).
+
+    Args:
+        logits: Shape (texts, labels).
+        labels: Indices of the right labels, shape (texts,).
+
+    Returns:
+        Between 0.05 and 20, the ends where all or none of the answers are right; four decimals.
+    """
+    right = logits[np.arange(len(labels)), labels]
+
+    def slope(temperature: float) -> float:
+        probabilities = np.exp(log_softmax(logits, temperature))
+        return float(((probabilities * logits).sum(axis=-1) - right).mean())
+
+    low, high = (math.log(end) for end in _RANGE)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        # The slope in 1 / temperature: negative while colder is better.
+        if slope(math.exp(middle)) < 0:
+            high = middle
+        else:
+            low = middle
+    return round(math.exp((low + high) / 2), 4)
+
+
+def choose_threshold(confidence: NDArray[Any], max_uncertain: float = MAX_UNCERTAIN) -> float:
+    """Chooses the confidence below which a post is `uncertain`.
+
+    The rule: the largest multiple of 0.01 that makes at most `max_uncertain` of the validation
+    posts uncertain. They are the model's home ground, where it is right nearly always; what the
+    threshold is for is posts unlike them, and it should hold back as many of those as it can at
+    that fixed price.
+
+    Args:
+        confidence: Calibrated probability of each validation post's argmax.
+        max_uncertain: The price, as a share.
+    """
+    for hundredths in range(99, 0, -1):
+        if (confidence < hundredths / 100).mean() <= max_uncertain:
+            return hundredths / 100
+    return 0.0

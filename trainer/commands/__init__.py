@@ -1,0 +1,3 @@
+"""One thin module a command."""
+
+from __future__ import annotations
