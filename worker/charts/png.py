@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
@@ -16,6 +16,8 @@ from worker.spans import format_span
 from worker.trends import UNLABELLED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -38,11 +40,21 @@ _PLAIN: Final[dict[str, Any]] = {"parse_math": False}
 """A value such as `$a$` is text, not a formula."""
 
 
-def draw_png(trends: Trends, path: Path, *, title: str | None = None) -> None:
+class Mark(NamedTuple):
+    """Something that happened, to be marked in the picture."""
+
+    time: datetime
+    text: str
+
+
+def draw_png(
+    trends: Trends, path: Path, *, title: str | None = None, marks: Sequence[Mark] = ()
+) -> None:
     """Draws `trends` to `path`: one panel, or one for each of the largest `MAX_PANELS` series.
 
     Shares are of labelled posts and stack to 100 %; unlabelled posts show in the volume only.
     Hatched windows are not complete: posts of theirs may still be unread. Times are UTC.
+    `marks` are vertical lines, named in the first panel; those out of range are left out.
 
     Raises:
         OSError: `path` cannot be written.
@@ -77,6 +89,8 @@ def draw_png(trends: Trends, path: Path, *, title: str | None = None) -> None:
         volume = figure.add_subplot(inner[1], sharex=shares, sharey=beneath)
         top, beneath = top or shares, beneath or volume
         _draw(series, trends, shares, volume)
+        within = [mark for mark in marks if trends.since <= mark.time < trends.until]
+        _mark(within, shares, volume, named=index == 0)
         lowest = index + columns >= len(panels)
         _dress(shares, volume, leftmost=index % columns == 0, lowest=lowest)
         if columns > 1:
@@ -121,6 +135,26 @@ def _draw(series: Series, trends: Trends, shares: Axes, volume: Axes) -> None:
                 axes.axvspan(left, right, **_HATCH)
     shares.set_xlim(edges[0], edges[-1])
     shares.set_ylim(0, 1)
+
+
+def _mark(marks: Sequence[Mark], shares: Axes, volume: Axes, *, named: bool) -> None:
+    for mark in marks:
+        place = float(date2num(mark.time))  # type: ignore[no-untyped-call]
+        for axes in (shares, volume):
+            axes.axvline(place, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+        if named:
+            shares.annotate(
+                mark.text,
+                (place, 1.0),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=10,
+                color=_INK,
+                annotation_clip=False,
+                **_PLAIN,
+            )
 
 
 def _dress(shares: Axes, volume: Axes, *, leftmost: bool, lowest: bool) -> None:

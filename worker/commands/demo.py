@@ -96,6 +96,7 @@ class _Demo:
         from worker.local.services import LocalServices  # noqa: PLC0415
         from worker.pipeline import Worker  # noqa: PLC0415
         from worker.store import migrate  # noqa: PLC0415
+        from worker.trends import floor  # noqa: PLC0415
 
         say = self._console.print
         say("[bold]emotion-stream demo[/bold]: posts on Kafka in, exact emotion trends out\n")
@@ -116,7 +117,7 @@ class _Demo:
             )
             with self._step("bringing the schema to head"):
                 migrate.upgrade(settings.database)
-            feed = generate(self._posts, seed=SEED, end=datetime.now(UTC))
+            feed = generate(self._posts, seed=SEED, end=floor(datetime.now(UTC), WIDTH))
             with self._step(f"publishing {len(feed.records):,} records to the topic {TOPIC}"):
                 _publish(settings, feed)
             with self._step("loading the model"):
@@ -174,12 +175,21 @@ class _Demo:
                 store.close()
 
     def _show(self, summary: dict[str, object], trends: Trends, feed: Feed) -> None:
-        from worker.charts.png import draw_png  # noqa: PLC0415 - matplotlib takes a second
+        from worker.charts.png import Mark, draw_png  # noqa: PLC0415 - matplotlib takes a second
         from worker.charts.terminal import render_terminal  # noqa: PLC0415
 
         self._console.print()
         self._console.print(render_terminal(trends))
-        draw_png(trends, self._plot, title="What people felt about Lumen, in the demo's feed")
+        draw_png(
+            trends,
+            self._plot,
+            title="What people felt about Lumen, in the demo's feed",
+            marks=[
+                Mark(feed.plot.launch, "launch"),
+                Mark(feed.plot.outage, "outage"),
+                Mark(feed.plot.recovery, "it works again"),
+            ],
+        )
         agreement = summary["agreement"]
         self._console.print(
             f"\n{summary['posts']:,} posts in {summary['seconds']} s "
@@ -217,7 +227,7 @@ def _look(settings: Settings, feed: Feed, seconds: float) -> tuple[dict[str, obj
             connection,
             width=WIDTH,
             since=floor(feed.plot.start, WIDTH),
-            until=floor(feed.plot.end, WIDTH) + WIDTH,
+            until=feed.plot.end,
         )
     agreed = agreement(feed.script, found.emotions)
     return {
