@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from contextlib import suppress
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from worker.classifier.interface import ModelInfo
     from worker.posts.place import Span
     from worker.store.interface import LabelledBatch, Written
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -242,6 +245,12 @@ class PostgresStore:
                 # Its posts go to the default partition for now; who makes the day moves them.
                 connection.rollback()
                 continue
+            except errors.InsufficientPrivilege:
+                connection.rollback()
+                log.warning(
+                    "this role may not make day partitions; posts go to the default partition",
+                    extra={"day": day.isoformat()},
+                )
             self._days.add(day)
 
     def _run(self, work: Callable[[psycopg.Connection], T], attempts: int = ATTEMPTS) -> T:
@@ -260,6 +269,11 @@ class PostgresStore:
                 self.close()
                 raise self._away(error) from None
             except psycopg.Error as error:
+                if connection.closed:
+                    # Whatever the server said last, as when it ends a transaction that stood
+                    # still for too long: the session is gone, the batch is not to blame.
+                    self.close()
+                    raise self._away(error) from None
                 self._rollback(connection)
                 raise WorkerError(
                     f"Postgres at {address(self._url)} refused to store a batch: "

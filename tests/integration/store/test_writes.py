@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -15,6 +17,7 @@ import pytest
 
 from worker.errors import ClaimBusyError, SchemaError, StoreUnavailableError, WorkerError
 from worker.posts.place import Partition, Span
+from worker.store import writer as writer_module
 from worker.store.connection import connect
 from worker.store.interface import Claim
 from worker.store.verify import verify
@@ -293,6 +296,56 @@ def test_a_lost_connection_loses_and_repeats_nothing(
         assert not writer.store.write(batch).fenced
     assert rows("SELECT count(*) FROM post_emotions") == [(6,)]
     assert rows("SELECT sum(consumed)::int FROM stream_offsets") == [(6,)]
+
+
+def test_a_session_that_the_server_ended_is_made_anew(
+    stream: Callable[..., Any],
+    build: Any,
+    rows: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when a worker was frozen inside its transaction: the server cuts it off."""
+    monkeypatch.setattr("worker.store.postgres.IDLE_IN_TRANSACTION_S", 0.2)
+    real, calls = writer_module.read_policy, iter([True])
+
+    def frozen_once(cursor: Any) -> Any:
+        if next(calls, False):
+            time.sleep(0.5)
+        return real(cursor)
+
+    writer = stream()
+    writer.claim(0)
+    (batch,) = writer.batches(0, [build.post(0, 0, "a")], 10)
+    monkeypatch.setattr(writer_module, "read_policy", frozen_once)
+    with pytest.raises(StoreUnavailableError):
+        writer.store.write(batch)
+    assert not writer.store.write(batch).fenced
+    assert rows("SELECT sum(consumed)::int FROM stream_offsets") == [(1,)]
+
+
+def test_a_role_that_may_make_no_partitions_writes_all_the_same(
+    stream: Callable[..., Any], build: Any, rows: Callable[..., Any], database_url: str
+) -> None:
+    role = f"writer_{secrets.token_hex(4)}"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+        owner.execute(
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        )
+        parts = urlsplit(database_url)
+        place = parts.netloc.rpartition("@")[2]
+        url = parts._replace(netloc=f"{role}:{role}@{place}").geturl()
+        writer = type(stream())(url, "w")
+        try:
+            writer.claim(0)
+            write(writer, 0, [build.post(0, 0, "a")])
+            assert rows("SELECT tableoid::regclass::text FROM post_emotions") == [
+                ("post_emotions_default",)
+            ]
+        finally:
+            writer.close()
+            owner.execute(f"DROP OWNED BY {role}")
+            owner.execute(f"DROP ROLE {role}")
 
 
 def test_writers_side_by_side_do_not_deadlock(
