@@ -183,7 +183,7 @@ class _Demo:
         draw_png(
             trends,
             self._plot,
-            title="What people felt about Lumen, in the demo's feed",
+            title="What people felt about Lumivane, in the demo's feed",
             marks=[
                 Mark(feed.plot.launch, "launch"),
                 Mark(feed.plot.outage, "outage"),
