@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class WorkerError(Exception):
     """An error whose message says what happened, where, and what to do next.
@@ -41,7 +46,16 @@ class SourceUnavailableError(DependencyError):
 
 
 class OutOfLogError(WorkerError):
-    """A position lies outside its log: retention took the records, or the log was cut."""
+    """A position lies outside its log: retention took the records, or the log was cut.
+
+    Args:
+        message: What the broker said.
+        partitions: Topics and partition numbers at fault, as far as they are known.
+    """
+
+    def __init__(self, message: str, partitions: Iterable[tuple[str, int]] = ()) -> None:
+        super().__init__(message)
+        self.partitions = tuple(partitions)
 
 
 class ClassifierError(WorkerError):

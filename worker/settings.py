@@ -161,6 +161,11 @@ def load_settings(env_file: Path | None = None, **flags: Any) -> Settings:  # no
     """
     if env_file is not None and not env_file.is_file():
         raise SettingsError(f"--env-file {env_file}: there is no such file.")
+    if env_file is not None:
+        try:
+            env_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"--env-file {env_file}: cannot be read: {error}.") from None
     return _read(Settings, {**flags, "_env_file": env_file})
 
 

@@ -8,7 +8,7 @@ import click
 
 from worker.commands.options import env_file_option
 from worker.settings import load_settings
-from worker.store.connection import connect
+from worker.store.connection import connect, errors_for_people
 from worker.store.verify import LIMIT, verify
 
 _SHOWN = 20
@@ -22,7 +22,10 @@ def command(*, env_file: Path | None) -> int:
     Exact, in one snapshot, beside running workers. Exits 1 with the differences, if there are any.
     """
     settings = load_settings(env_file)
-    with connect(settings.database, application_name="emotion-worker verify") as connection:
+    with (
+        connect(settings.database, application_name="emotion-worker verify") as connection,
+        errors_for_people(),
+    ):
         verified = verify(connection)
     if not verified.differences:
         click.echo(

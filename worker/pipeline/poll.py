@@ -124,6 +124,7 @@ class PollStage:
         self._backlog: deque[MicroBatch] = deque()
         self._mirrored: dict[TopicPartition, int] = {}
         self._held = False
+        self._unknown: set[TopicPartition] = set()
         self._asked: dict[TopicPartition, int] = {}
         self._looks = Every(LOOK_S, clock)
         self._beats = Every(BEAT_S, clock)
@@ -162,6 +163,8 @@ class PollStage:
             for place, reading in self._readings.items()
             if reading.stored == reading.next_offset
         }
+        # Best effort, so again: the last commit may have failed, and no record may come for long.
+        self._mirrored |= {place: reading.stored for place, reading in idle.items()}
         if not idle:
             return
         # The end offset is asked for after this moment: what it does not cover was written later.
@@ -211,7 +214,11 @@ class PollStage:
             known = self._source.partition(place)
             if known is None:
                 self._assignment.put_back(place, token)
+                if place not in self._unknown:
+                    self._unknown.add(place)
+                    log.warning("assigned, but the topic is unknown", extra={"topic": place.topic})
                 continue
+            self._unknown.discard(place)
             partition, siblings = known
             self._channels.inbox.ask(Want(place, token, partition, siblings))
             self._asked[place] = token
@@ -284,7 +291,8 @@ class PollStage:
         bounds = self._source.bounds(list(claims))
         for place, (token, claim) in claims.items():
             committed = None
-            if claim.next_offset is None:
+            # The commit of a log that the topic had before says nothing of this one.
+            if claim.next_offset is None and not claim.superseded:
                 committed = self._source.committed(place)
                 if committed is not None and not self._adopt:
                     log.warning(
@@ -295,7 +303,8 @@ class PollStage:
                     committed = None
             first, end = bounds[place]
             begin = claim.next_offset if claim.next_offset is not None else committed
-            if (begin is None and self._reset == "latest") or (begin or 0) > end:
+            latest = self._reset == "latest" and not claim.superseded
+            if (begin is None and latest) or (begin or 0) > end:
                 end = self._source.ends_by_reading([place])[place]
             offset, said = start_offset(claim, (first, end), committed, self._reset)
             if said is not None:
@@ -315,6 +324,7 @@ class PollStage:
         # Of a claim before this one, if a rebalance in mid-turn was answered within that turn.
         self._batcher.drop(claim.partition)
         self._readings[place] = Reading(claim, offset, offset)
+        self._mirrored[place] = offset
         if self._held:
             self._source.hold([place])
         log.info(
@@ -339,7 +349,7 @@ class PollStage:
         try:
             polled = self._source.poll(wait)
         except OutOfLogError as error:
-            self._claim_lost_positions(str(error))
+            self._claim_lost_positions(error)
             return
         for place, records in polled.items():
             self._read(place, records)
@@ -402,15 +412,19 @@ class PollStage:
         self._mirrored.pop(place, None)
         self._assignment.again(place, reading.claim.epoch)
 
-    def _claim_lost_positions(self, error: str) -> None:
-        bounds = self._source.bounds(list(self._readings))
-        outside = [
-            place
-            for place, (first, end) in bounds.items()
-            if not first <= self._readings[place].next_offset <= end
-        ]
+    def _claim_lost_positions(self, error: OutOfLogError) -> None:
+        """Claims them anew: what is stored is looked at again, and what holds it is said."""
+        named = [TopicPartition(*place) for place in error.partitions]
+        outside = [place for place in named if place in self._readings]
+        if not named:
+            bounds = self._source.bounds(list(self._readings))
+            outside = [
+                place
+                for place, (first, end) in bounds.items()
+                if not first <= self._readings[place].next_offset <= end
+            ]
         for place in outside:
             self._claim_again(place, f"a position lies outside its log: {error}")
         if not outside:
             # The broker contradicts itself, as while a new leader takes over: not at full speed.
-            raise SourceUnavailableError(error)
+            raise SourceUnavailableError(str(error))

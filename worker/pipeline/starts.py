@@ -26,11 +26,15 @@ def start_offset(
     Returns:
         The offset, and what must be said loudly about it (None: nothing).
 
+    A topic that was made anew under its old name is read from its start, whatever `reset` says.
+
     Raises:
         WorkerError: There is no usable position, and `reset` is `fail`.
     """
     first, end = bounds
     stored = claim.next_offset
+    if stored is None and claim.superseded:
+        return first, f"the topic is another log than before; it is read from its start, {first}"
     if stored is None and committed is not None:
         if first <= committed <= end:
             return committed, f"adopted the group's Kafka commit {committed}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from worker.errors import ClaimBusyError, StoreUnavailableError
 from worker.pipeline.channels import Backoff
@@ -22,7 +23,7 @@ from worker.source import TopicPartition
 from worker.store.interface import LabelledBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from worker.pipeline.channels import Channels
     from worker.pipeline.messages import Request
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from worker.store.interface import Store
 
 log = logging.getLogger(__name__)
+
+BUSY_S: Final = 1.0
+"""Before a claim that met its old owner's transaction is tried again."""
 
 
 class StoreStage:
@@ -43,6 +47,7 @@ class StoreStage:
         owner: What claims say of who made them.
         assignment: What is still ours.
         channels: The queues.
+        clock: Seconds, monotonic.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class StoreStage:
         owner: str,
         assignment: Assignment,
         channels: Channels,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._group = group
@@ -61,9 +67,11 @@ class StoreStage:
         self._owner = owner
         self._assignment = assignment
         self._channels = channels
+        self._clock = clock
         # From a blink, as a connection that was cut, to what a database's restart takes.
         self._backoff = Backoff(0.1, 5.0)
         self._last_refused = False
+        self._busy: list[tuple[float, TopicPartition, int]] = []
 
     def run(self) -> None:
         """Turns until the classify stage is through and nothing is left, or all is abandoned."""
@@ -76,6 +84,7 @@ class StoreStage:
 
     def turn(self, timeout_s: float = 0.2) -> bool:
         """Does one thing, as often as it takes; False if there was nothing to do."""
+        self._put_back_busy()
         work = self._channels.inbox.take(timeout_s)
         if work is None:
             return False
@@ -97,6 +106,13 @@ class StoreStage:
             self._backoff.reset()
             break
         return True
+
+    def _put_back_busy(self) -> None:
+        now = self._clock()
+        for due, place, token in self._busy:
+            if due <= now:
+                self._assignment.put_back(place, token)
+        self._busy = [busy for busy in self._busy if busy[0] > now]
 
     def _ours(self, span: Span) -> bool:
         place = TopicPartition(span.partition.topic, span.partition.number)
@@ -129,7 +145,8 @@ class StoreStage:
                     claim = self._store.claim(partition, siblings, self._owner)
                 except ClaimBusyError as busy:
                     log.info("a claim waits", extra={"partition": str(partition), "why": str(busy)})
-                    self._assignment.put_back(place, token)
+                    # Other partitions' batches go on meanwhile.
+                    self._busy.append((self._clock() + BUSY_S, place, token))
                     return
                 replies.put(Claimed(place, token, claim))
             case Settle(_, _, claim, offset):

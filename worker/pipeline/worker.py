@@ -68,6 +68,7 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the work within 10 s; safe to call from a signal handler."""
+        self._since_stop()
         self._channels.stopping.set()
 
     def _since_stop(self) -> float:

@@ -38,7 +38,10 @@ def event_time(given: str | int | float, *, field: str, timestamp_ms: int) -> da
         UnfitError: It is no such time, has no zone, is before 2000, or is over an hour after
             the record's own timestamp.
     """
-    time = _from_text(given, field) if isinstance(given, str) else _from_epoch(given, field)
+    if isinstance(given, str):
+        time = _from_text(given.replace("\0", ""), field)
+    else:
+        time = _from_epoch(given, field)
     if time < EARLIEST:
         raise UnfitError("old_time", f"`{field}` is before 2000.", cause=field)
     if timestamp_ms >= 0:

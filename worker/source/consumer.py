@@ -14,7 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError
+from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError, WorkerError
 from worker.posts import Record, RecordRef
 from worker.posts.place import Partition
 from worker.source.config import client_config
@@ -40,8 +40,9 @@ REACH_S: Final = 15.0
 LEAVE_S: Final = 0.5
 """For the broker to answer a LeaveGroup request."""
 MAX_POLL_INTERVAL_S: Final = 300
-METADATA_AGE_S: Final = 30
-"""New partitions, and a topic made anew under its old name, are noticed within this."""
+METADATA_AGE_S: Final = 5
+"""New partitions, and a topic made anew under its old name, are noticed within this: until then
+the new log's records pass for the old one's. The answer is small."""
 
 
 class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
@@ -103,6 +104,8 @@ class KafkaSource:
                 max_poll_records=POLL_RECORDS,
                 bootstrap_timeout_ms=round(REACH_S * 1_000),
             )
+        # The setting of that name does not reach the library's metadata requests (3.0.12).
+        self._consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
         self._consumer.subscribe(
             topics=list(settings.topics), listener=_Listener(self._consumer, rebalances)
         )
@@ -130,10 +133,23 @@ class KafkaSource:
 
     def poll(self, timeout_s: float) -> Mapping[TopicPartition, Polled]:
         """See `Source.poll`."""
+        self._finish_join()
         try:
             answer = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
         except errors.OffsetOutOfRangeError as error:
-            raise OutOfLogError(str(error)) from None
+            raise OutOfLogError(brief(error), _named(*error.args[:1])) from None
+        except errors.LogTruncationError as error:
+            raise OutOfLogError(brief(error), _named(error.divergent_offsets)) from None
+        except (errors.CorruptRecordError, errors.UnsupportedCodecError) as error:
+            # The library's next poll would not return, so there is no going on in this process.
+            raise WorkerError(
+                f"The broker at {self._brokers} sent a batch that cannot be read: {brief(error)}. "
+                "Mend the log, or move the group past it."
+            ) from None
+        except (KeyError, AttributeError) as error:
+            # A rebalance took a partition away while its records were being handed over.
+            log.debug("a poll lost a race with a rebalance: %r", error)
+            return {}
         except errors.NoOffsetForPartitionError:
             return {}  # assigned this instant, the listener has not had its turn
         except (errors.AuthorizationError, errors.FencedInstanceIdError) as error:
@@ -146,6 +162,18 @@ class KafkaSource:
             TopicPartition(partition.topic, partition.partition): self._polled(partition, records)
             for partition, records in answer.items()
         }
+
+    def _finish_join(self) -> None:
+        """Makes the library go on with a join that it has begun and forgotten.
+
+        Where the leader sees a topic's partitions change, kafka-python 3.0.12 rejoins only because
+        two snapshots of the metadata differ. A poll that ends before the join does leaves it under
+        way; the join makes the snapshots equal, and no later poll asks for its result: the member
+        never learns its assignment, and its heartbeats stay off.
+        """
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        if coordinator.rejoining and not coordinator.rejoin_needed:
+            coordinator.request_rejoin()
 
     def _polled(self, partition: Any, raw: Sequence[Any]) -> Polled:  # noqa: ANN401
         place = TopicPartition(partition.topic, partition.partition)
@@ -271,6 +299,11 @@ class KafkaSource:
 
 def _places(partitions: Iterable[Any]) -> list[TopicPartition]:
     return [TopicPartition(partition.topic, partition.partition) for partition in partitions]
+
+
+def _named(partitions: object = None) -> list[TopicPartition]:
+    """The partitions that an error of the library names, if it names any."""
+    return _places(partitions) if isinstance(partitions, dict) else []
 
 
 def _unanswered(brokers: str, error: Exception) -> SourceUnavailableError:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from worker.settings import Settings
 
-ANSWER_S: Final = 5.0
-"""For offsets asked of the broker. Less than any session timeout: the poll loop goes on."""
+ANSWER_S: Final = 2.0
+"""For offsets asked of the broker: the poll loop waits for the answer, and SIGTERM for the loop."""
+_REACH_S: Final = 5.0
 
 
 def end_offsets(settings: Settings, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -33,15 +34,16 @@ def end_offsets(settings: Settings, places: Sequence[TopicPartition]) -> dict[To
     """
     if not places:
         return {}
-    with connecting(settings, timeout_s=ANSWER_S):
+    with connecting(settings, timeout_s=_REACH_S):
         reader: Any = kafka.KafkaConsumer(
             **client_config(settings),
             auto_offset_reset="none",
             isolation_level="read_committed",
             allow_auto_create_topics=False,
             fetch_max_wait_ms=50,
-            bootstrap_timeout_ms=round(ANSWER_S * 1_000),
+            bootstrap_timeout_ms=round(_REACH_S * 1_000),
         )
+    reader._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001 - as in the consumer
     try:
         partitions = [kafka.TopicPartition(*place) for place in places]
         reported = reader.end_offsets(partitions, timeout_ms=round(ANSWER_S * 1_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -9,9 +10,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
-from worker.errors import DependencyError, SettingsError
+from worker.errors import DependencyError, SchemaError, SettingsError, WorkerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import URL
 
 CONNECT_TIMEOUT_S: Final = 10
@@ -31,12 +34,18 @@ def libpq_url(url: str) -> str:
         )
     plain = f"postgresql://{rest}"
     try:
-        conninfo_to_dict(plain)
+        parts = conninfo_to_dict(plain)
     except psycopg.ProgrammingError:
+        parts = {"host": "@"}
+    # What of a password was taken for a host would be shown with the host.
+    if set("@#?/") & set(str(parts.get("host") or "").removeprefix("/").replace("/", "")):
         raise SettingsError(
             "WORKER_DATABASE_URL is no valid Postgres URL; percent-encode special characters in "
-            "the user and the password (@ is %40, / is %2F)."
-        ) from None
+            "the user and the password (@ is %40, / is %2F, # is %23)."
+        )
+    for port in str(parts.get("port") or "5432").split(","):
+        if port and not (port.isdecimal() and 0 < int(port) < 65_536):
+            raise SettingsError(f"WORKER_DATABASE_URL: {port} is no port.")
     return plain
 
 
@@ -49,6 +58,35 @@ def address(url: str) -> str:
     """Host, port and database of `url`, for people; never user or password."""
     parts = urlsplit(libpq_url(url))
     return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
+
+
+@contextmanager
+def errors_for_people() -> Iterator[None]:
+    """Turns what Postgres says of a command's statements into what a person can do about it.
+
+    Raises:
+        SchemaError: The database was not migrated.
+        DependencyError: The database went away.
+        WorkerError: The role lacks a right.
+    """
+    try:
+        yield
+    except psycopg.errors.UndefinedTable:
+        raise SchemaError(
+            "WORKER_DATABASE_URL: this database has no schema of ours. "
+            "Run `emotion-worker migrate`, or name the database that the worker writes to."
+        ) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise WorkerError(
+            f"WORKER_DATABASE_URL: {first_line(error)}. Grant it to this role."
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DependencyError(f"Postgres did not answer: {first_line(error)}. Try again.") from None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what Postgres said; the rest is hints and places in the statement."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def connect(url: str, *, application_name: str, autocommit: bool = False) -> psycopg.Connection:

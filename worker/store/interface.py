@@ -21,11 +21,13 @@ class Claim:
         partition: The partition.
         epoch: The owner's epoch.
         next_offset: The stored position; None if none was ever resolved.
+        superseded: Whether the group had a position in a log that the topic had before this one.
     """
 
     partition: Partition
     epoch: int
     next_offset: int | None
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import logging
 import random
 import time
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -18,7 +18,7 @@ from worker.errors import DependencyError as _DependencyError
 from worker.posts import Post
 from worker.posts.place import Partition
 from worker.store import writer
-from worker.store.connection import address, connect
+from worker.store.connection import address, connect, first_line
 from worker.store.interface import Claim, Position
 from worker.store.load import Hasher
 from worker.store.locks import hold_slot
@@ -42,12 +42,23 @@ IDLE_IN_TRANSACTION_S: Final = 5
 statements; a frozen one holds up the partition's new owner for this long."""
 WRITE_LOCK_TIMEOUT_S: Final = 15
 """Longer than the above: a writer that waits for a frozen one outlives it."""
-CLAIM_LOCK_TIMEOUT_S: Final = 1
+CLAIM_LOCK_TIMEOUT_S: Final = 0.2
 """Short: other partitions' batches wait behind a claim, and the claim is tried again."""
+DAY_LOCK_TIMEOUT_S: Final = 0.2
+"""For a new day's partition. Short: a dump or a long query holds the lock that it takes, and
+readers queue up behind who waits for it."""
+DAY_AGAIN_S: Final = 60.0
 ATTEMPTS: Final = 8
 """Of a transaction that lost a deadlock or waited too long, before the database counts as away."""
 
-_AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_AGAIN: Final = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.LockNotAvailable,
+    # A day's partition was made while the statement ran: planned anew, it finds its place.
+    errors.CheckViolation,
+    writer.LabelsMovedError,
+)
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 _WRONG_SCHEMA: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
 
@@ -81,6 +92,7 @@ class PostgresStore:
         self._slot = 0
         self._hasher: Hasher | None = None
         self._days: set[date] = set()
+        self._not_before: dict[date, float] = {}
 
     def open(self) -> None:
         """Connects now rather than at the first use, so that what is wrong is said at the start.
@@ -138,7 +150,7 @@ class PostgresStore:
             row = connection.execute(query("claim"), parameters).fetchone()
             connection.commit()
             assert row is not None
-            return Claim(partition, epoch=row[1], next_offset=row[0])
+            return Claim(partition, epoch=row[1], next_offset=row[0], superseded=row[2])
 
         try:
             return self._run(claim, attempts=1)
@@ -238,12 +250,18 @@ class PostgresStore:
         return self._run(read)
 
     def _ensure_days(self, connection: psycopg.Connection, days: set[date]) -> None:
-        for day in wanted(days - self._days, self._clock().date()):
+        today = self._clock().date()
+        # Tomorrow's ahead of its first post, so that midnight is no rush for a lock.
+        for day in wanted({*days, today + timedelta(days=1)} - self._days, today):
+            if time.monotonic() < self._not_before.get(day, 0.0):
+                continue
             try:
+                connection.execute(f"SET LOCAL lock_timeout = '{DAY_LOCK_TIMEOUT_S}s'")
                 ensure_day(connection, day)
-            except errors.LockNotAvailable:
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
                 # Its posts go to the default partition for now; who makes the day moves them.
                 connection.rollback()
+                self._not_before[day] = time.monotonic() + DAY_AGAIN_S
                 continue
             except errors.InsufficientPrivilege:
                 connection.rollback()
@@ -277,7 +295,7 @@ class PostgresStore:
                 self._rollback(connection)
                 raise WorkerError(
                     f"Postgres at {address(self._url)} refused to store a batch: "
-                    f"{_first_line(error)} (SQLSTATE {error.sqlstate}). Nothing of it was stored."
+                    f"{first_line(error)} (SQLSTATE {error.sqlstate}). Nothing of it was stored."
                 ) from error
             except BaseException:
                 self._rollback(connection)
@@ -344,7 +362,7 @@ class PostgresStore:
 
     def _away(self, error: Exception) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"Postgres at {address(self._url)} is away: {_first_line(error)}"
+            f"Postgres at {address(self._url)} is away: {first_line(error)}"
         )
 
 
@@ -352,13 +370,8 @@ class _StillBusyError(Exception):
     """One attempt was allowed, and it met a lock."""
 
 
-def _first_line(error: Exception) -> str:
-    lines: list[Any] = str(error).strip().splitlines()
-    return str(lines[0]) if lines else type(error).__name__
-
-
 def _not_migrated(url: str, error: psycopg.Error) -> SchemaError:
     return SchemaError(
         f"The schema of the database at {address(url)} is not the one this worker knows "
-        f"({_first_line(error)}). Run `emotion-worker migrate`."
+        f"({first_line(error)}). Run `emotion-worker migrate`."
     )

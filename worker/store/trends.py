@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
-from worker.errors import DependencyError, WorkerError
+from worker.store.connection import errors_for_people
 from worker.store.queries import query
 from worker.trends import ALL, GRANULARITIES, ORIGIN, TrendRow, Trends, build, granularity_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    import psycopg
 
 _EVER: Final = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Turns what Postgres says into what a person can do about it."""
-    try:
-        yield
-    except psycopg.errors.UndefinedTable:
-        raise WorkerError(
-            "WORKER_DATABASE_URL: this database has no view emotion_trends. "
-            "Run `emotion-worker migrate`, or name the database that the worker writes to."
-        ) from None
-    except psycopg.errors.InsufficientPrivilege:
-        raise WorkerError(
-            "WORKER_DATABASE_URL: this role may not read the view emotion_trends. Grant it SELECT."
-        ) from None
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise DependencyError(f"Postgres did not answer: {reason}. Try again.") from None
 
 
 def read_newest(connection: psycopg.Connection) -> datetime | None:
@@ -51,7 +31,7 @@ def read_newest(connection: psycopg.Connection) -> datetime | None:
     since, until = _EVER
     for name, step in GRANULARITIES.items():  # few days, then 24 hours, then 60 minutes
         bounds = {"granularity": name, "since": since, "until": until}
-        with _reading():
+        with errors_for_people():
             found = _time(connection.execute(query("trends_newest"), bounds).fetchone())
         if found is None:
             break
@@ -69,7 +49,7 @@ def read_top_values(
     limit: int,
 ) -> list[str]:
     """The `limit` values of `dimension` with the most posts in the range, the largest first."""
-    with _reading():
+    with errors_for_people():
         rows = connection.execute(
             query("trends_top"),
             {
@@ -106,7 +86,7 @@ def read_series(
             whole number of buckets. None: the buckets as they are.
     """
     step = GRANULARITIES[granularity] if width is None else width
-    with _reading():
+    with errors_for_people():
         rows = connection.execute(
             query("trends_series"),
             {
@@ -136,7 +116,7 @@ def read_complete_until(
     ends = []
     for name, step in GRANULARITIES.items():
         bounds = {"granularity": name, "since": since - step, "until": until}
-        with _reading():
+        with errors_for_people():
             found = _time(connection.execute(query("trends_complete"), bounds).fetchone())
         if found is not None:
             ends.append(found + step)

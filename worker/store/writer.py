@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     Cursor = psycopg.Cursor[tuple[object, ...]]
 
 
+class LabelsMovedError(Exception):
+    """Labels were not where their identities say: a day's partition was made meanwhile.
+
+    If it happens again and again, they are missing: `verify` lists them.
+    """
+
+
 class Policy(NamedTuple):
     """What every writer must respect, read under the policy lock."""
 
@@ -208,8 +215,8 @@ def _replace(cursor: Cursor, folded: Folded, stored: Mapping[Identity, Standing]
         },
     )
     if cursor.rowcount != len(outdated):
-        raise AssertionError(
-            f"{len(outdated)} live identities had {cursor.rowcount} labels: run `verify`"
+        raise LabelsMovedError(
+            f"{len(outdated)} live posts had {cursor.rowcount} labels where they belong"
         )
 
 

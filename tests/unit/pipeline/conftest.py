@@ -392,6 +392,7 @@ class Rig:
             owner="us",
             assignment=self.assignment,
             channels=self.channels,
+            clock=self._clock,
         )
         self.storing._backoff = Backoff(0.0, 0.0)
 

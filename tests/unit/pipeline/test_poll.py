@@ -65,7 +65,7 @@ def test_a_claim_waits_for_the_old_owners_transaction(rig: Rig) -> None:
     rig.store.busy = 3
     rig.source.assign([place])
 
-    rig.turns(8)
+    rig.turns(12, seconds=1.0)
 
     assert rig.store.busy == 0
     assert rig.store.claims == 1

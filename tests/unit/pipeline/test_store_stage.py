@@ -181,6 +181,10 @@ def test_a_busy_claim_goes_back_and_holds_nobody_up(rig: Rig) -> None:
     rig.channels.inbox.ask(Want(place, unclaimed[place], rig.source.partition_at(place), 1))
     assert rig.storing.turn(0)
     assert _replies(rig) == []
+    assert not rig.storing.turn(0)
+    assert rig.assignment.take_unclaimed() == {}, "other partitions' batches go on meanwhile"
+    rig.now += 1
+    assert not rig.storing.turn(0)
     assert rig.assignment.take_unclaimed() == unclaimed
 
 

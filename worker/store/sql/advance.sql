@@ -1,6 +1,7 @@
 UPDATE stream_offsets s
 SET next_offset = k.next_offset,
-    watermark = greatest(s.watermark, k.watermark),
+    -- Never ahead of the clock: one record from the year 9999 would complete all there is to come.
+    watermark = greatest(s.watermark, least(k.watermark, now())),
     updated_at = now(),
     consumed = s.consumed + k.labelled + k.unlabelled + k.replaced + k.duplicates + k.stale
         + k.withdrawn + k.erased + k.expired + k.dead_lettered,
