@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
@@ -151,6 +152,35 @@ def test_a_group_goes_on_where_it_stood_and_another_begins_anew(
     )
     assert code == 1
     assert "WORKER_AUTO_OFFSET_RESET" in log
+
+
+def test_a_topic_made_anew_with_more_partitions_is_read_from_its_start(
+    command: Callable[..., Any],
+    run: Callable[..., Any],
+    query: Callable[..., Any],
+    eventually: Callable[..., None],
+    make_topic: Callable[..., str],
+    kafka_admin: Any,
+    produce: Callable[..., Any],
+    a_post: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """The rejoin that the change brings about once left the worker deaf; a commit of the old log,
+    adopted for the new one, would skip its first records."""
+    topic = make_topic(partitions=2)
+    produce(topic, [a_post(number) for number in range(100)])
+    command("run", WORKER_TOPICS=topic, WORKER_ADOPT_COMMITTED="true")
+    eventually(lambda: query("SELECT count(*) FROM post_emotions") == [(100,)])
+    kafka_admin.delete_topics([topic])
+    options = {"num_partitions": 5, "replication_factor": 1}
+    kafka_admin.create_topics({topic: options}, wait_for_metadata=True)
+    # A process of its own, for the fixture's producer knows the old topic.
+    posts = tmp_path / "posts.jsonl"
+    posts.write_bytes(b"\n".join(a_post(number)[1] for number in range(100, 400)))
+    assert run("publish", posts, "--topic", topic)[0] == 0
+    eventually(lambda: query("SELECT count(*) FROM post_emotions") == [(400,)])
+    assert query("SELECT count(*) FROM stream_offsets WHERE retired_at IS NULL") == [(5,)]
+    exact(run, query)
 
 
 def test_what_is_missing_is_said(run: Callable[..., Any], make_topic: Callable[..., str]) -> None:

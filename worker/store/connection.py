@@ -45,7 +45,10 @@ def libpq_url(url: str) -> str:
         )
     for port in str(parts.get("port") or "5432").split(","):
         if port and not (port.isdecimal() and 0 < int(port) < 65_536):
-            raise SettingsError(f"WORKER_DATABASE_URL: {port} is no port.")
+            raise SettingsError(
+                "WORKER_DATABASE_URL: the port is no number from 1 to 65535; or is there a / in "
+                "the password (%2F)?"
+            )
     return plain
 
 

@@ -262,6 +262,33 @@ def test_days_get_partitions_within_reason(
     ]
 
 
+def test_a_long_reader_holds_no_batch_up(
+    stream: Callable[..., Any], build: Any, rows: Callable[..., Any], database_url: str
+) -> None:
+    """As a dump does, which holds every table until its end."""
+    writer = stream()
+    writer.claim(0)
+    with psycopg.connect(database_url) as dump:
+        dump.execute("SELECT count(*) FROM post_emotions")
+        started = time.monotonic()
+        write(writer, 0, [build.post(0, n, f"p{n}") for n in range(4)], size=1)
+        assert time.monotonic() - started < 3
+    assert rows("SELECT DISTINCT tableoid::regclass::text FROM post_emotions") == [
+        ("post_emotions_default",)
+    ]
+
+
+def test_a_watermark_is_never_ahead_of_the_clock(
+    stream: Callable[..., Any], build: Any, rows: Callable[..., Any]
+) -> None:
+    writer = stream()
+    writer.claim(0, siblings=1)
+    century = 100 * 365 * 86_400
+    write(writer, 0, [build.post(0, 0, "a"), build.post(0, 1, "b", created=century)])
+    assert rows("SELECT watermark <= now() FROM stream_offsets") == [(True,)]
+    assert rows("SELECT bool_or(complete) FROM emotion_trends WHERE bucket > now()") == [(False,)]
+
+
 def test_a_day_takes_its_rows_out_of_the_default_partition(
     stream: Callable[..., Any], build: Any, rows: Callable[..., Any], noon: datetime
 ) -> None:

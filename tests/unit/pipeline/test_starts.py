@@ -76,3 +76,15 @@ def test_fail_means_fail(stored: int | None, committed: int | None, words: str) 
     assert words in message
     assert message.startswith("posts/3: ")
     assert "WORKER_AUTO_OFFSET_RESET" in message
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("committed", [None, 15])
+def test_a_topic_made_anew_is_read_from_its_start_and_said(
+    committed: int | None, reset: Reset
+) -> None:
+    claim = Claim(PARTITION, 1, None, superseded=True)
+    offset, said = start_offset(claim, BOUNDS, committed, reset)
+    assert offset == 10
+    assert said is not None
+    assert "another log" in said
