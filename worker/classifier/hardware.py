@@ -64,7 +64,7 @@ def choose_hardware(device: str) -> Hardware:
             dtype=torch.bfloat16 if _cpu_computes_bf16() else torch.float32,
             policy=BatchPolicy(tokens=8_192, posts=256, linger_s=0.2),
             chunk_tokens=1_024,
-            multiple=1,
+            multiple=2,
         )
     index = int(device.partition(":")[2] or 0)
     if index >= count:

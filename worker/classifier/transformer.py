@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from worker.posts import Label, Unlabelled
 
 _REMEMBERED: Final = 50_000
+_ROWS: Final = 8
+"""Forward passes have a multiple of this many rows."""
 
 
 class TransformerClassifier:
@@ -135,9 +137,12 @@ class TransformerClassifier:
 
     def _forward(self, rows: list[NDArray[np.int32]], width: int) -> NDArray[np.float64] | None:
         """The logits, shape (rows, outputs); None where the memory does not suffice."""
-        ids = np.full((len(rows), width), self._bundle.pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), width), dtype=np.int64)
-        for index, row in enumerate(rows):
+        # Rows that nobody asked for make the shapes few: each new one costs memory for good.
+        height = -(-len(rows) // _ROWS) * _ROWS
+        ids = np.full((height, width), self._bundle.pad_id, dtype=np.int64)
+        mask = np.zeros((height, width), dtype=np.int64)
+        for index in range(height):
+            row = rows[min(index, len(rows) - 1)]
             ids[index, : len(row)] = row
             mask[index, : len(row)] = 1
         device = self._hardware.device
@@ -161,7 +166,7 @@ class TransformerClassifier:
                 f"The model failed on {len(rows)} texts of up to {width} tokens "
                 f"({_first_line(error)})."
             ) from error
-        return logits
+        return logits[: len(rows)]
 
     def _lower_budget(self, tokens: int, rows: int) -> None:
         """Makes this chunk and all that follow at most half as large as the one that failed."""
