@@ -161,23 +161,26 @@ def test_a_topic_made_anew_with_more_partitions_is_read_from_its_start(
     eventually: Callable[..., None],
     make_topic: Callable[..., str],
     kafka_admin: Any,
-    produce: Callable[..., Any],
     a_post: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """The rejoin that the change brings about once left the worker deaf; a commit of the old log,
     adopted for the new one, would skip its first records."""
+
+    def publish(first: int, last: int) -> None:
+        # Not by the fixture's producer: its look at a deleted topic might make it again.
+        posts = tmp_path / "posts.jsonl"
+        posts.write_bytes(b"\n".join(a_post(number)[1] for number in range(first, last)))
+        assert run("publish", posts, "--topic", topic)[0] == 0
+
     topic = make_topic(partitions=2)
-    produce(topic, [a_post(number) for number in range(100)])
+    publish(0, 100)
     command("run", WORKER_TOPICS=topic, WORKER_ADOPT_COMMITTED="true")
     eventually(lambda: query("SELECT count(*) FROM post_emotions") == [(100,)])
     kafka_admin.delete_topics([topic])
     options = {"num_partitions": 5, "replication_factor": 1}
     kafka_admin.create_topics({topic: options}, wait_for_metadata=True)
-    # A process of its own, for the fixture's producer knows the old topic.
-    posts = tmp_path / "posts.jsonl"
-    posts.write_bytes(b"\n".join(a_post(number)[1] for number in range(100, 400)))
-    assert run("publish", posts, "--topic", topic)[0] == 0
+    publish(100, 400)
     eventually(lambda: query("SELECT count(*) FROM post_emotions") == [(400,)])
     assert query("SELECT count(*) FROM stream_offsets WHERE retired_at IS NULL") == [(5,)]
     exact(run, query)
