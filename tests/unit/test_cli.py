@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from worker import cli
+from worker import cli, subcommands
 from worker.errors import (
     DependencyError,
     SchemaError,
@@ -35,7 +35,9 @@ def run(
     def main(*args: str, work: Callable[[], object] | None = None) -> tuple[object, str, str]:
         if work is not None:
             command = click.command()(click.option("--number", type=int)(lambda number: work()))
-            monkeypatch.setattr(cli, "import_module", lambda _: SimpleNamespace(command=command))
+            monkeypatch.setattr(
+                subcommands, "import_module", lambda _: SimpleNamespace(command=command)
+            )
         with pytest.raises(SystemExit) as ended:
             cli.main(args)
         said = capsys.readouterr()
@@ -78,7 +80,7 @@ def test_an_error_is_one_line_without_a_stack_trace(
 
 def test_a_bug_keeps_its_stack_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     command = click.command()(_raising(ZeroDivisionError("a bug")))
-    monkeypatch.setattr(cli, "import_module", lambda _: SimpleNamespace(command=command))
+    monkeypatch.setattr(subcommands, "import_module", lambda _: SimpleNamespace(command=command))
     with pytest.raises(ZeroDivisionError):
         cli.main(["verify"])
 
@@ -182,13 +184,13 @@ def test_no_commands_own_help_page_imports_torch() -> None:
 BROKEN = """
 import os, sys, types
 import click
-from worker import cli
+from worker import cli, subcommands
 
 @click.command()
 def command():
     {body}
 
-cli.import_module = lambda _: types.SimpleNamespace(command=command)
+subcommands.import_module = lambda _: types.SimpleNamespace(command=command)
 cli.main(["verify"])
 """
 
