@@ -77,7 +77,7 @@ def _ends(settings: Settings, rows: list[Position]) -> tuple[dict[TopicPartition
     if settings.kafka_bootstrap_servers is None:
         return {}, "WORKER_KAFKA_BOOTSTRAP_SERVERS is not set"
     places = [
-        TopicPartition(row.partition.topic, row.partition.number)
+        TopicPartition.of(row.partition)
         for row in rows
         if row.retired_at is None and not row.partition.topic.startswith("@")
     ]
@@ -90,7 +90,7 @@ def _ends(settings: Settings, rows: list[Position]) -> tuple[dict[TopicPartition
 
 
 def _lag(row: Position, ends: dict[TopicPartition, int]) -> int | None:
-    end = ends.get(TopicPartition(row.partition.topic, row.partition.number))
+    end = ends.get(TopicPartition.of(row.partition))
     if end is None or row.retired_at is not None:
         return None
     return max(0, end - (row.next_offset or 0))

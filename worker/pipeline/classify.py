@@ -60,9 +60,7 @@ class ClassifyStage:
         spans = tuple(
             span
             for span in batch.spans
-            if self._assignment.holds(
-                TopicPartition(span.partition.topic, span.partition.number), span.epoch
-            )
+            if self._assignment.holds(TopicPartition.of(span.partition), span.epoch)
         )
         ours = {(span.partition.topic, span.partition.number) for span in spans}
         items = [

@@ -252,7 +252,7 @@ class PollStage:
 
     def _confirm(self, spans: tuple[Span, ...]) -> None:
         for span in spans:
-            place = TopicPartition(span.partition.topic, span.partition.number)
+            place = TopicPartition.of(span.partition)
             reading = self._readings.get(place)
             if reading is not None and reading.claim.epoch == span.epoch:
                 self._readings[place] = replace(reading, stored=span.end)
@@ -261,7 +261,7 @@ class PollStage:
 
     def _refuse(self, span: Span) -> None:
         """Another worker claimed the partition; if Kafka still says it is ours, we claim it."""
-        place = TopicPartition(span.partition.topic, span.partition.number)
+        place = TopicPartition.of(span.partition)
         if not self._assignment.holds(place, span.epoch):
             return
         fenced = self._fenced.setdefault(place, _Fenced(Backoff(*RECLAIM_S)))

@@ -115,7 +115,7 @@ class StoreStage:
         self._busy = [busy for busy in self._busy if busy[0] > now]
 
     def _ours(self, span: Span) -> bool:
-        place = TopicPartition(span.partition.topic, span.partition.number)
+        place = TopicPartition.of(span.partition)
         return self._assignment.holds(place, span.epoch)
 
     def _write(self, batch: LabelledBatch) -> None:

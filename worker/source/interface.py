@@ -18,6 +18,11 @@ class TopicPartition(NamedTuple):
     topic: str
     number: int
 
+    @classmethod
+    def of(cls, partition: Partition) -> TopicPartition:
+        """Where the group knows `partition`, whichever log it is of."""
+        return cls(partition.topic, partition.number)
+
 
 @dataclass(frozen=True, slots=True)
 class Polled:

@@ -55,10 +55,10 @@ _AGAIN: Final = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
     errors.LockNotAvailable,
-    # A day's partition was made while the statement ran: planned anew, it finds its place.
-    errors.CheckViolation,
-    writer.LabelsMovedError,
 )
+_REPLANNED: Final = (errors.CheckViolation, writer.LabelsMovedError)
+"""What a day's partition brings about that is made while a statement runs: planned anew, the
+statement finds its place. What comes again after all attempts is no such thing."""
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 _WRONG_SCHEMA: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
 
@@ -280,6 +280,14 @@ class PostgresStore:
                 return work(connection)
             except _AGAIN:
                 self._rollback(connection)
+            except _REPLANNED as error:
+                self._rollback(connection)
+                if attempt + 1 == attempts:
+                    raise WorkerError(
+                        f"The tables at {address(self._url)} contradict each other: "
+                        f"{first_line(error)}. Nothing was stored; `emotion-worker verify` lists "
+                        "what is wrong."
+                    ) from error
             except _WRONG_SCHEMA as error:
                 self._rollback(connection)
                 raise _not_migrated(self._url, error) from None

@@ -450,3 +450,18 @@ def test_an_unmigrated_database_is_named_with_the_fix(empty_database_url: str) -
 
     with pytest.raises(SchemaError, match="emotion-worker migrate"):
         PostgresStore(empty_database_url, group="g").open()
+
+
+def test_a_label_that_is_missing_is_said_not_waited_for(
+    stream: Callable[..., Any], build: Any, rows: Callable[..., Any], database_url: str
+) -> None:
+    writer = stream()
+    writer.claim(0)
+    first, second = writer.batches(0, [build.post(0, 0, "a"), build.post(0, 1, "a", version=1)], 1)
+    writer.store.write(first)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM post_emotions")
+    with pytest.raises(WorkerError, match="emotion-worker verify") as raised:
+        writer.store.write(second)
+    assert raised.value.exit_code == 1
+    assert rows("SELECT next_offset FROM stream_offsets WHERE kafka_partition = 0") == [(1,)]
