@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     languages: Annotated[tuple[str, ...] | None, NoDecode] = None
     """Comma-separated; None: those of the bundle."""
 
+    breaker_share: float = Field(default=0.95, ge=0, le=1)
+    """The worker stops where this share of a topic's latest records is rejected; 0: never."""
+    dead_letter_topic: str | None = None
+    """Where dead letters are also sent, best effort; the table is what counts."""
+    stall_seconds: float = Field(default=60.0, ge=1, le=3_600)
+    """A stage or a partition that makes no progress for so long counts as stalled."""
+
     retention_days: int | None = Field(default=None, ge=1)
     trend_retention_days: int | None = Field(default=None, ge=1)
     dead_letter_retention_days: int | None = Field(default=30, ge=1)

@@ -22,12 +22,15 @@ class Claim:
         epoch: The owner's epoch.
         next_offset: The stored position; None if none was ever resolved.
         superseded: Whether the group had a position in a log that the topic had before this one.
+        tripped: Whether the last owner stopped because nearly everything was rejected, and nothing
+            was stored since.
     """
 
     partition: Partition
     epoch: int
     next_offset: int | None
     superseded: bool = False
+    tripped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,16 @@ class LabelledBatch:
         entries: In the order in which they were read.
         model_id: The `models` row of the classifier.
         generation: 0 for the live stream.
+        ledger: Where the records are counted, if not where they lie: `@retry`.
+        letters: For a retry, the entries' dead letters, in the same order.
     """
 
     spans: tuple[Span, ...]
     entries: tuple[Entry, ...]
     model_id: int
     generation: int = 0
+    ledger: Partition | None = None
+    letters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,10 @@ class Store(Protocol):
         Returns:
             How many were raised; a fenced or moved one is not.
         """
+        ...
+
+    def trip(self, claims: Sequence[Claim]) -> None:
+        """Remembers that the circuit breaker stopped these; the next batch stored clears it."""
         ...
 
     def positions(self, group: str, topics: Sequence[str]) -> list[Position]:

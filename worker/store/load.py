@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from worker.posts import Label, Post, Rejection, Unlabelled
+from worker.posts.traces import traces
 from worker.store.queries import query
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _POST_TYPES: Final = (
 )
 _REJECTION_TYPES: Final = (
     *("text", "uuid", "int4", "int8", "timestamptz", "bytea", "bytea", "int8", "bytea"),
-    *("text", "text", "text"),
+    *("text", "text", "text", "bytea[]", "bytea[]"),
 )
 _NO_SCORES: Final = (None,) * 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,7 +91,7 @@ def load(
             copy.set_types(_REJECTION_TYPES)
             for entry in rejected:
                 assert isinstance(entry.decoded, Rejection)
-                copy.write_row(_rejection_row(entry.record, entry.decoded))
+                copy.write_row(_rejection_row(entry.record, entry.decoded, hasher))
 
 
 def _post_row(
@@ -134,17 +135,24 @@ def _post_row(
     )
 
 
-def _rejection_row(record: Record, rejection: Rejection) -> tuple[object, ...]:
-    ref, value = record.ref, record.value
+def _rejection_row(record: Record, rejection: Rejection, hasher: Hasher) -> tuple[object, ...]:
+    ref = record.ref
+    key, value = _bounded(record.key), _bounded(record.value)
+    named = traces(ref.topic, key, value)
+    authors = [hashed for name in named.authors if (hashed := hasher.author(name)) is not None]
     return (
         *(ref.topic, ref.topic_id, ref.partition, ref.offset),
-        _timestamp(record.timestamp_ms),
-        record.key if record.key is None or len(record.key) <= MAX_STORED_BYTES else None,
-        value if value is None or len(value) <= MAX_STORED_BYTES else None,
-        None if value is None else len(value),
-        None if value is None else hashlib.sha256(value).digest(),
+        *(_timestamp(record.timestamp_ms), key, value),
+        None if record.value is None else len(record.value),
+        None if record.value is None else hashlib.sha256(record.value).digest(),
         *(rejection.reason, rejection.detail, rejection.fingerprint),
+        [hasher.post(platform, post_id) for platform, post_id in named.posts],
+        [bytes.fromhex(hashed) for hashed in authors],
     )
+
+
+def _bounded(raw: bytes | None) -> bytes | None:
+    return raw if raw is None or len(raw) <= MAX_STORED_BYTES else None
 
 
 def _timestamp(milliseconds: int) -> datetime | None:

@@ -22,6 +22,15 @@ def share_policy(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%b, %b)", (_SPACE, _POLICY))
 
 
+def own_policy(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
+    """Keeps every writer out until this transaction ends; take it before any other lock.
+
+    It waits for the transactions that share the policy, and what begins meanwhile waits behind it:
+    keep the transaction short.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(%b, %b)", (_SPACE, _POLICY))
+
+
 def lock_partitions(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     """One maker of day partitions at a time, until this transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(%b, %b)", (_SPACE, _PARTITIONS))

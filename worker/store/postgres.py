@@ -1,33 +1,29 @@
-"""The store on Postgres: one session, made again when it is lost, and who may retry what."""
+"""The store on Postgres."""
 
 from __future__ import annotations
 
 import logging
-import random
 import time
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from worker.errors import ClaimBusyError, SchemaError, StoreUnavailableError, WorkerError
-from worker.errors import DependencyError as _DependencyError
+from worker.errors import ClaimBusyError
 from worker.posts import Post
 from worker.posts.place import Partition
 from worker.store import writer
-from worker.store.connection import address, connect, first_line
 from worker.store.interface import Claim, Position
-from worker.store.load import Hasher
-from worker.store.locks import hold_slot
 from worker.store.partitions import ensure_day, wanted
 from worker.store.queries import query
 from worker.store.schema import OUTCOMES
+from worker.store.session import IDLE_IN_TRANSACTION_S, Session, StillBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import psycopg
 
     from worker.classifier.interface import ModelInfo
     from worker.posts.place import Span
@@ -35,32 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-IDLE_IN_TRANSACTION_S: Final = 5
-"""Ends a transaction whose worker stopped inside it. Ours think for milliseconds between two
-statements; a frozen one holds up the partition's new owner for this long."""
-WRITE_LOCK_TIMEOUT_S: Final = 15
-"""Longer than the above: a writer that waits for a frozen one outlives it."""
 CLAIM_LOCK_TIMEOUT_S: Final = 0.2
 """Short: other partitions' batches wait behind a claim, and the claim is tried again."""
 DAY_LOCK_TIMEOUT_S: Final = 0.2
 """For a new day's partition. Short: a dump or a long query holds the lock that it takes, and
 readers queue up behind who waits for it."""
 DAY_AGAIN_S: Final = 60.0
-ATTEMPTS: Final = 8
-"""Of a transaction that lost a deadlock or waited too long, before the database counts as away."""
-
-_AGAIN: Final = (
-    errors.DeadlockDetected,
-    errors.SerializationFailure,
-    errors.LockNotAvailable,
-)
-_REPLANNED: Final = (errors.CheckViolation, writer.LabelsMovedError)
-"""What a day's partition brings about that is made while a statement runs: planned anew, the
-statement finds its place. What comes again after all attempts is no such thing."""
-_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
-_WRONG_SCHEMA: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
 
 
 class PostgresStore:
@@ -83,14 +59,14 @@ class PostgresStore:
         store_text: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._url = url
         self._group = group
-        self._author_key = None if author_key is None else author_key.encode()
+        self._session = Session(
+            url,
+            name=f"emotion-worker {group}",
+            author_key=None if author_key is None else author_key.encode(),
+        )
         self._store_text = store_text
         self._clock = clock
-        self._connection: psycopg.Connection | None = None
-        self._slot = 0
-        self._hasher: Hasher | None = None
         self._days: set[date] = set()
         self._not_before: dict[date, float] = {}
 
@@ -102,14 +78,11 @@ class PostgresStore:
             SchemaError: It was not migrated.
             WorkerError: It is not UTF-8, or its erasures need an author key that we lack.
         """
-        self._run(lambda _: None)
+        self._session.run(lambda _: None)
 
     def close(self) -> None:
         """Ends the session."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                connection.close()
+        self._session.close()
 
     def register_model(self, info: ModelInfo) -> int:
         """The id of the bundle's `models` row, made if it is new."""
@@ -130,7 +103,7 @@ class PostgresStore:
                     return int(row[0])
             raise AssertionError("the model's row neither stands nor could be made")
 
-        return self._run(register)
+        return self._session.run(register)
 
     def claim(self, partition: Partition, siblings: int, owner: str) -> Claim:
         """See `Store.claim`."""
@@ -150,11 +123,13 @@ class PostgresStore:
             row = connection.execute(query("claim"), parameters).fetchone()
             connection.commit()
             assert row is not None
-            return Claim(partition, epoch=row[1], next_offset=row[0], superseded=row[2])
+            return Claim(
+                partition, epoch=row[1], next_offset=row[0], superseded=row[3], tripped=row[2]
+            )
 
         try:
-            return self._run(claim, attempts=1)
-        except _StillBusyError:
+            return self._session.run(claim, attempts=1)
+        except StillBusyError:
             raise ClaimBusyError(
                 f"{partition}: the last owner's transaction still holds the position; it is ended "
                 f"after {IDLE_IN_TRANSACTION_S} s at the latest"
@@ -177,7 +152,7 @@ class PostgresStore:
             connection.commit()
             return moved
 
-        return self._run(settle)
+        return self._session.run(settle)
 
     def write(self, batch: LabelledBatch) -> Written:
         """See `Store.write`."""
@@ -189,14 +164,13 @@ class PostgresStore:
 
         def write(connection: psycopg.Connection) -> Written:
             self._ensure_days(connection, days)
-            assert self._hasher is not None
             with connection.cursor(binary=True) as cursor:
                 written = writer.write(
                     cursor,
                     batch,
                     group=self._group,
-                    slot=self._slot,
-                    hasher=self._hasher,
+                    slot=self._session.slot,
+                    hasher=self._session.hasher,
                     store_text=self._store_text,
                 )
             # A plain commit: `with connection.transaction()` ends without a word, and without a
@@ -204,7 +178,7 @@ class PostgresStore:
             connection.commit()
             return written
 
-        return self._run(write)
+        return self._session.run(write)
 
     def heartbeat(self, spans: Sequence[Span]) -> int:
         """See `Store.heartbeat`."""
@@ -223,7 +197,23 @@ class PostgresStore:
             connection.commit()
             return raised
 
-        return self._run(beat)
+        return self._session.run(beat)
+
+    def trip(self, claims: Sequence[Claim]) -> None:
+        """See `Store.trip`."""
+        parameters = {
+            "group": self._group,
+            "topics": [claim.partition.topic for claim in claims],
+            "topic_ids": [claim.partition.topic_id for claim in claims],
+            "partitions": [claim.partition.number for claim in claims],
+            "epochs": [claim.epoch for claim in claims],
+        }
+
+        def trip(connection: psycopg.Connection) -> None:
+            connection.execute(query("trip"), parameters)
+            connection.commit()
+
+        self._session.run(trip)
 
     def positions(self, group: str, topics: Sequence[str] | None = None) -> list[Position]:
         """See `Store.positions`; None: of all topics."""
@@ -247,7 +237,7 @@ class PostgresStore:
                 for row in rows
             ]
 
-        return self._run(read)
+        return self._session.run(read)
 
     def _ensure_days(self, connection: psycopg.Connection, days: set[date]) -> None:
         today = self._clock().date()
@@ -270,116 +260,3 @@ class PostgresStore:
                     extra={"day": day.isoformat()},
                 )
             self._days.add(day)
-
-    def _run(self, work: Callable[[psycopg.Connection], T], attempts: int = ATTEMPTS) -> T:
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - not a secret
-            connection = self._session()
-            try:
-                return work(connection)
-            except _AGAIN:
-                self._rollback(connection)
-            except _REPLANNED as error:
-                self._rollback(connection)
-                if attempt + 1 == attempts:
-                    raise WorkerError(
-                        f"The tables at {address(self._url)} contradict each other: "
-                        f"{first_line(error)}. Nothing was stored; `emotion-worker verify` lists "
-                        "what is wrong."
-                    ) from error
-            except _WRONG_SCHEMA as error:
-                self._rollback(connection)
-                raise _not_migrated(self._url, error) from None
-            except _AWAY as error:
-                self.close()
-                raise self._away(error) from None
-            except psycopg.Error as error:
-                if connection.closed:
-                    # Whatever the server said last, as when it ends a transaction that stood
-                    # still for too long: the session is gone, the batch is not to blame.
-                    self.close()
-                    raise self._away(error) from None
-                self._rollback(connection)
-                raise WorkerError(
-                    f"Postgres at {address(self._url)} refused to store a batch: "
-                    f"{first_line(error)} (SQLSTATE {error.sqlstate}). Nothing of it was stored."
-                ) from error
-            except BaseException:
-                self._rollback(connection)
-                raise
-        if attempts == 1:
-            raise _StillBusyError
-        raise StoreUnavailableError(
-            f"Postgres at {address(self._url)}: a transaction lost {attempts} times in a row "
-            "against others (deadlocks or lock timeouts). Is something holding locks there?"
-        )
-
-    def _rollback(self, connection: psycopg.Connection) -> None:
-        try:
-            connection.rollback()
-        except psycopg.Error:
-            self.close()
-
-    def _session(self) -> psycopg.Connection:
-        if self._connection is not None and not self._connection.closed:
-            return self._connection
-        try:
-            connection = connect(self._url, application_name=f"emotion-worker {self._group}"[:63])
-        except _DependencyError as error:
-            raise StoreUnavailableError(str(error)) from None
-        try:
-            self._prepare(connection)
-        except _WRONG_SCHEMA as error:
-            connection.close()
-            raise _not_migrated(self._url, error) from None
-        except _AWAY as error:
-            connection.close()
-            raise self._away(error) from None
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _prepare(self, connection: psycopg.Connection) -> None:
-        if connection.info.parameter_status("server_encoding") != "UTF8":
-            raise WorkerError(
-                f"The database at {address(self._url)} is not encoded in UTF8, so posts would be "
-                "refused. Create one with ENCODING 'UTF8'."
-            )
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
-        connection.execute(f"SET lock_timeout = '{WRITE_LOCK_TIMEOUT_S}s'")
-        connection.execute(query("session"))
-        self._slot = hold_slot(connection)
-        with connection.cursor() as cursor:
-            row = cursor.execute("SELECT erasure_key FROM policy").fetchone()
-            assert row is not None
-            self._hasher = Hasher(row[0], self._author_key)
-            self._check_author_key(writer.read_policy(cursor).author_key_fingerprint)
-        connection.commit()
-
-    def _check_author_key(self, fingerprint: bytes | None) -> None:
-        assert self._hasher is not None
-        if fingerprint is None or self._hasher.author_key_fingerprint() == fingerprint:
-            return
-        raise WorkerError(
-            "Authors were erased here under a WORKER_AUTHOR_KEY that this worker does not have; "
-            "without it their posts would come back. Set that key."
-        )
-
-    def _away(self, error: Exception) -> StoreUnavailableError:
-        return StoreUnavailableError(
-            f"Postgres at {address(self._url)} is away: {first_line(error)}"
-        )
-
-
-class _StillBusyError(Exception):
-    """One attempt was allowed, and it met a lock."""
-
-
-def _not_migrated(url: str, error: psycopg.Error) -> SchemaError:
-    return SchemaError(
-        f"The schema of the database at {address(url)} is not the one this worker knows "
-        f"({first_line(error)}). Run `emotion-worker migrate`."
-    )

@@ -105,6 +105,7 @@ stream_offsets = Table(
     Column("retired_at", _TIME),
     _count("consumed"),
     *(_count(name) for name in OUTCOMES),
+    Column("tripped_at", _TIME),
     PrimaryKeyConstraint(
         "consumer_group", "topic", "topic_id", "kafka_partition", name="stream_offsets_pkey"
     ),

@@ -6,17 +6,20 @@ Every writer locks in the same order: policy, positions, identities sorted, cell
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from worker.posts import Post, RecordRef, Rejection
 from worker.posts.order import Standing
 from worker.posts.place import Partition, partition_of
-from worker.store.fold import Folded, fold, settled
+from worker.store import dead_letters
+from worker.store.fold import fold, settled
 from worker.store.interface import Written
 from worker.store.load import Hasher, load
 from worker.store.locks import share_policy
+from worker.store.policy import check_author_key, erased, read_policy
 from worker.store.queries import query
 from worker.store.schema import OUTCOMES
+from worker.store.session import ErasedMeanwhileError, LabelsMovedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,25 +29,10 @@ if TYPE_CHECKING:
 
     from worker.posts.place import Span
     from worker.store.fold import Identity
-    from worker.store.interface import LabelledBatch
+    from worker.store.interface import Entry, LabelledBatch
+    from worker.store.policy import Policy
 
     Cursor = psycopg.Cursor[tuple[object, ...]]
-
-
-class LabelsMovedError(Exception):
-    """Labels were not where their identities say: a day's partition was made meanwhile.
-
-    If it happens again and again, they are missing: `verify` lists them.
-    """
-
-
-class Policy(NamedTuple):
-    """What every writer must respect, read under the policy lock."""
-
-    label_floor: datetime | None
-    minute_floor: datetime | None
-    author_key_fingerprint: bytes | None
-    has_erasures: bool
 
 
 def write(
@@ -70,39 +58,27 @@ def write(
     )
     share_policy(cursor)
     policy = read_policy(cursor)
-    erased = _erased(cursor) if policy.has_erasures else frozenset()
+    check_author_key(policy, hasher)
 
     spans, fenced, repeated = _fence(cursor, batch.spans, group)
     if not spans:
         return Written({}, fenced, repeated)
-    entries = batch.entries
-    places = [partition_of(entry.record.ref) for entry in entries]
     counts: dict[Partition, Counter[str]] = {span.partition: Counter() for span in spans}
+    places = [batch.ledger or partition_of(entry.record.ref) for entry in batch.entries]
     ordinals = [ordinal for ordinal, place in enumerate(places) if place in counts]
+    if batch.letters:
+        ordinals = dead_letters.still_new(cursor, batch.letters, ordinals)
 
-    outcomes = settled(entries, erased=erased, floor=policy.label_floor)
-    undecided = [ordinal for ordinal in ordinals if ordinal not in outcomes]
-    if undecided:
-        outcomes |= _store_posts(cursor, batch, undecided, slot, policy.minute_floor)
-    if any(isinstance(entries[ordinal].decoded, Rejection) for ordinal in ordinals):
+    outcomes = _outcomes(cursor, batch, ordinals, slot, policy)
+    if batch.letters:
+        dead_letters.settle(cursor, batch, ordinals, outcomes)
+    elif any(outcomes[ordinal] == "dead_lettered" for ordinal in ordinals):
         cursor.execute(query("insert_dead_letters"), _keys(spans))
 
     for ordinal in ordinals:
         counts[places[ordinal]][outcomes[ordinal]] += 1
     _advance(cursor, spans, counts, group)
     return Written(counts, fenced, repeated)
-
-
-def read_policy(cursor: Cursor) -> Policy:
-    """Reads the policy; in a transaction, only after the policy lock, in a statement of its own."""
-    row = cursor.execute(query("policy")).fetchone()
-    assert row is not None, "the first migration makes the policy's row"
-    return Policy(*row)  # type: ignore[arg-type]
-
-
-def _erased(cursor: Cursor) -> frozenset[int]:
-    rows = cursor.execute(query("erased")).fetchall()
-    return frozenset(row[0] for row in rows)  # type: ignore[misc]
 
 
 def _keys(spans: Sequence[Span]) -> dict[str, object]:
@@ -135,45 +111,90 @@ def _fence(
     return passed, tuple(fenced), tuple(repeated)
 
 
+def _outcomes(
+    cursor: Cursor, batch: LabelledBatch, ordinals: Sequence[int], slot: int, policy: Policy
+) -> dict[int, str]:
+    """Stores the posts and withdrawals at `ordinals`; what became of each of the records there."""
+    entries = batch.entries
+    known = erased(cursor) if policy.has_erasures else {}
+    outcomes = settled(entries, erased=known, floor=policy.label_floor)
+    # A record of an erased author erases its post, of which others may have come without one.
+    erasing = {
+        _identity(entries[ordinal]): ordinal for ordinal in ordinals if known.get(ordinal) is False
+    }
+    undecided = []
+    for ordinal in ordinals:
+        if outcomes.get(ordinal) == "dead_lettered":
+            continue
+        if erasing and _identity(entries[ordinal]) in erasing:
+            outcomes[ordinal] = "erased"
+        elif ordinal not in outcomes:
+            undecided.append(ordinal)
+    if undecided or erasing:
+        outcomes |= _store_posts(cursor, batch, undecided, erasing, slot=slot, policy=policy)
+    return outcomes
+
+
 def _store_posts(
     cursor: Cursor,
     batch: LabelledBatch,
     ordinals: Sequence[int],
+    erasing: Mapping[Identity, int],
+    *,
     slot: int,
-    minute_floor: datetime | None,
+    policy: Policy,
 ) -> dict[int, str]:
-    """Identities, labels and cells of the posts and withdrawals at `ordinals`; their outcomes."""
+    """Identities, labels and cells of the records at `ordinals`; their outcomes.
+
+    Those of `erasing` (a record of each) are taken out; their rows are made where missing, for it
+    is by the row that writers wait for each other.
+    """
     entries = batch.entries
     folded = fold(entries, ordinals, {}, batch.generation)
-    rows = cursor.execute(
-        query("insert_identities"), {"ordinals": list(folded.winners.values())}
-    ).fetchall()
+    touched = [*folded.winners.values(), *erasing.values()]
+    rows = cursor.execute(query("insert_identities"), {"ordinals": touched}).fetchall()
     new = set(rows)
-    known = [identity for identity in folded.winners if identity not in new]
+    known = [key for key in (*folded.winners, *erasing) if key not in new]
     standing_now = {key: ordinal for key, ordinal in folded.winners.items() if key in new}
     outcomes = dict(folded.outcomes)
-    if known:
-        stored = _lock(cursor, known)
-        again = [
-            ordinal
-            for ordinal in ordinals
-            if _identity(entries[ordinal].decoded) in stored  # type: ignore[arg-type]
-        ]
+    stored = _lock(cursor, known) if known else {}
+    if len(stored) != len(known) or (policy.has_erasures and _erased_since(cursor, ordinals)):
+        raise ErasedMeanwhileError
+    outdated = {key: stored[key].created_at for key in erasing if key in stored}
+    again = [ordinal for ordinal in ordinals if _identity(entries[ordinal]) in stored]
+    if again:
         refolded = fold(entries, again, stored, batch.generation)
-        _replace(cursor, refolded, stored)
+        cursor.execute(query("update_identities"), {"ordinals": list(refolded.winners.values())})
+        outdated |= {key: stored[key].created_at for key in refolded.winners}
         outcomes |= refolded.outcomes
         standing_now |= refolded.winners
+    if erasing:
+        cursor.execute(query("erase_identities"), {"ordinals": list(erasing.values())})
+    removed = remove_labels(cursor, outdated)
     labels = [o for o in standing_now.values() if isinstance(entries[o].decoded, Post)]
     if labels:
         cursor.execute(query("insert_labels"), {"ordinals": labels, "model_id": batch.model_id})
-    if standing_now:
-        cursor.execute(
-            query("add_cells"), {"ordinals": labels, "slot": slot, "minute_floor": minute_floor}
-        )
+    if labels or removed:
+        add_cells(cursor, labels, slot, policy)
     return outcomes
 
 
-def _identity(decoded: Post) -> Identity:
+def add_cells(cursor: Cursor, ordinals: Sequence[int], slot: int, policy: Policy) -> None:
+    """Gives the cells the labels at `ordinals`, less those that `remove_labels` took away."""
+    cursor.execute(
+        query("add_cells"),
+        {"ordinals": list(ordinals), "slot": slot, "minute_floor": policy.minute_floor},
+    )
+
+
+def _erased_since(cursor: Cursor, ordinals: Sequence[int]) -> bool:
+    found = erased(cursor)
+    return any(ordinal in found for ordinal in ordinals)
+
+
+def _identity(entry: Entry) -> Identity:
+    decoded = entry.decoded
+    assert not isinstance(decoded, Rejection)
     return (decoded.platform, decoded.post_id)
 
 
@@ -191,33 +212,35 @@ def _lock(cursor: Cursor, identities: Sequence[Identity]) -> dict[Identity, Stan
     }
 
 
-def _replace(cursor: Cursor, folded: Folded, stored: Mapping[Identity, Standing]) -> None:
-    """Moves known identities to the records that stand now, and takes their old labels away."""
-    if not folded.winners:
-        return
-    cursor.execute(query("update_identities"), {"ordinals": list(folded.winners.values())})
-    outdated = [
-        (identity, stored[identity].created_at)
-        for identity in folded.winners
-        if stored[identity].live
-    ]
-    if not outdated:
-        return
-    times = [time for _, time in outdated if time is not None]
+def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) -> int:
+    """Takes labels away, from tables and cells (`add_cells` sees to these); how many.
+
+    Args:
+        cursor: In the transaction.
+        outdated: Where each label lies; None where the identity has none, as it is withdrawn.
+
+    Raises:
+        LabelsMovedError: One is not there.
+    """
+    live = [(key, time) for key, time in outdated.items() if time is not None]
+    if not live:
+        return 0
+    times = [time for _, time in live]
     cursor.execute(
         query("remove_labels"),
         {
-            "platforms": [platform for (platform, _), _ in outdated],
-            "post_ids": [post_id for (_, post_id), _ in outdated],
+            "platforms": [platform for (platform, _), _ in live],
+            "post_ids": [post_id for (_, post_id), _ in live],
             "times": times,
             "oldest": min(times),
             "newest": max(times),
         },
     )
-    if cursor.rowcount != len(outdated):
+    if cursor.rowcount != len(live):
         raise LabelsMovedError(
-            f"{len(outdated)} live posts had {cursor.rowcount} labels where they belong"
+            f"{len(live)} live posts had {cursor.rowcount} labels where they belong"
         )
+    return len(live)
 
 
 def _advance(

@@ -332,7 +332,7 @@ def test_a_session_that_the_server_ended_is_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when a worker was frozen inside its transaction: the server cuts it off."""
-    monkeypatch.setattr("worker.store.postgres.IDLE_IN_TRANSACTION_S", 0.2)
+    monkeypatch.setattr("worker.store.session.IDLE_IN_TRANSACTION_S", 0.2)
     real, calls = writer_module.read_policy, iter([True])
 
     def frozen_once(cursor: Any) -> Any:

@@ -3,6 +3,7 @@ SET next_offset = k.next_offset,
     -- Never ahead of the clock: one record from the year 9999 would complete all there is to come.
     watermark = greatest(s.watermark, least(k.watermark, now())),
     updated_at = now(),
+    tripped_at = NULL,
     consumed = s.consumed + k.labelled + k.unlabelled + k.replaced + k.duplicates + k.stale
         + k.withdrawn + k.erased + k.expired + k.dead_lettered,
     labelled = s.labelled + k.labelled,

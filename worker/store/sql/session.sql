@@ -37,7 +37,9 @@ CREATE TEMP TABLE IF NOT EXISTS batch_rejections (
     value_sha256 bytea,
     reason text NOT NULL,
     detail text NOT NULL,
-    fingerprint text NOT NULL
+    fingerprint text NOT NULL,
+    post_hashes bytea[] NOT NULL,
+    author_hashes bytea[] NOT NULL
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS batch_removed (
     created_at timestamptz,

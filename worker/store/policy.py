@@ -1,0 +1,55 @@
+"""What every writer must respect: floors, and what was erased. Read under the policy lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from worker.errors import WorkerError
+from worker.store.queries import query
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import psycopg
+
+    from worker.store.load import Hasher
+
+    Cursor = psycopg.Cursor[tuple[object, ...]]
+
+
+class Policy(NamedTuple):
+    """The policy's row, and whether anything at all was erased."""
+
+    label_floor: datetime | None
+    minute_floor: datetime | None
+    author_key_fingerprint: bytes | None
+    has_erasures: bool
+
+
+def read_policy(cursor: Cursor) -> Policy:
+    """Reads the policy; in a transaction, only after the policy lock, in a statement of its own."""
+    row = cursor.execute(query("policy")).fetchone()
+    assert row is not None, "the first migration makes the policy's row"
+    return Policy(*row)  # type: ignore[arg-type]
+
+
+def check_author_key(policy: Policy, hasher: Hasher) -> None:
+    """Makes sure that the posts of erased authors are recognized.
+
+    Raises:
+        WorkerError: The authors were erased under another key.
+    """
+    fingerprint = policy.author_key_fingerprint
+    if fingerprint is not None and hasher.author_key_fingerprint() != fingerprint:
+        raise WorkerError(
+            "Authors were erased here under a WORKER_AUTHOR_KEY that this process does not have; "
+            "without it their posts would come back. Set that key."
+        )
+
+
+def erased(cursor: Cursor) -> dict[int, bool]:
+    """The batch's erased records by ordinal: whether the post itself is remembered as erased.
+
+    If not, it is its author who is.
+    """
+    return dict(cursor.execute(query("erased")).fetchall())  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+UPDATE policy SET author_key_fingerprint = %(fingerprint)b
