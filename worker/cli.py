@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "classify": "label texts from arguments or stdin",
     "trends": "read the trend tables: table, chart, JSON",
     "offsets": "the group's positions, which live in Postgres",
+    "dead-letters": "the rejected records: list, show, retry, drop",
+    "forget": "erase posts everywhere, for good",
     "verify": "check that the trends equal the labels and the ledger balances",
 }
 """Each subcommand is `command` in `worker.commands.<name>`; a help page imports none of them."""

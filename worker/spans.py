@@ -29,3 +29,12 @@ def format_span(span: timedelta) -> str:
         if minutes % size == 0:
             return f"{minutes // size}{unit}"
     return f"{minutes}m"
+
+
+def format_age(age: timedelta) -> str:
+    """How long ago, in the unit that says enough: `40 s ago`, `12 min ago`, `9 d ago`."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit, size, most in (("s", 1, 120), ("min", 60, 7_200), ("h", 3_600, 172_800)):
+        if seconds < most:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds // 86_400} d ago"

@@ -1,27 +1,20 @@
-"""The classify stage: labels a micro-batch's posts, and finds the one that the model fails on."""
+"""The classify stage: labels what of a micro-batch is still ours."""
 
 from __future__ import annotations
 
-import logging
 from queue import Empty
 from typing import TYPE_CHECKING
 
-from worker.classifier import Text
-from worker.errors import ClassifierError
-from worker.posts import Post, Rejection
+from worker.health import Pulse
+from worker.pipeline.labelling import label_items
 from worker.source import TopicPartition
-from worker.store.interface import Entry, LabelledBatch
+from worker.store.interface import LabelledBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from worker.batching import Item, MicroBatch
+    from worker.batching import MicroBatch
     from worker.classifier import Classifier
     from worker.pipeline.channels import Channels
-    from worker.posts import Label, Unlabelled
     from worker.source.assignment import Assignment
-
-log = logging.getLogger(__name__)
 
 
 class ClassifyStage:
@@ -34,23 +27,29 @@ class ClassifyStage:
         self._model_id = model_id
         self._assignment = assignment
         self._channels = channels
+        self._pulse = Pulse()
 
     def run(self) -> None:
         """Turns until the poll stage says that nothing more comes."""
+        self._pulse = self._channels.health.pulse("classify")
         while not self._channels.abandoned.is_set() and self.turn():
             pass
+        self._channels.health.ended("classify")
         self._channels.classified.set()
 
     def turn(self, timeout_s: float = 0.5) -> bool:
         """Labels one batch, if one comes in time; False after the last."""
+        self._pulse.beat()
         try:
             batch = self._channels.batches.get(timeout=timeout_s)
         except Empty:
             return True
         if batch is None:
             return False
-        labelled = self.label(batch)
+        with self._channels.metrics.timed("classify"):
+            labelled = self.label(batch)
         while labelled.spans and not self._channels.inbox.put(labelled, timeout_s):
+            self._pulse.beat()
             if self._channels.abandoned.is_set():
                 return False
         return True
@@ -68,42 +67,5 @@ class ClassifyStage:
             for item in batch.items
             if (item.record.ref.topic, item.record.ref.partition) in ours
         ]
-        posts = [item for item in items if isinstance(item.decoded, Post)]
-        labels = iter(self._labels(posts))
-        entries = []
-        for item in items:
-            if not isinstance(item.decoded, Post):
-                entries.append(Entry(item.record, item.decoded))
-                continue
-            label = next(labels)
-            if isinstance(label, Rejection):
-                entries.append(Entry(item.record, label))
-            else:
-                entries.append(Entry(item.record, item.decoded, label))
-        return LabelledBatch(spans, tuple(entries), self._model_id)
-
-    def _labels(self, posts: Sequence[Item]) -> list[Label | Unlabelled | Rejection]:
-        """Labels by halves where the model fails: a post to blame is rejected, alone."""
-        if not posts:
-            return []
-        texts = [
-            Text(item.decoded.text, item.decoded.lang)
-            for item in posts
-            if isinstance(item.decoded, Post)
-        ]
-        try:
-            return list(self._classifier.classify(texts))
-        except ClassifierError as error:
-            if len(posts) > 1:
-                middle = len(posts) // 2
-                return self._labels(posts[:middle]) + self._labels(posts[middle:])
-            ref = posts[0].record.ref
-            log.error(  # noqa: TRY400 - the record is at fault, not the code
-                "the model fails on a post: it becomes a dead letter",
-                extra={"topic": ref.topic, "partition": ref.partition, "offset": ref.offset},
-            )
-            return [
-                Rejection(
-                    ref, "model_failed", f"The model fails on this text: {error}", "model_failed"
-                )
-            ]
+        entries = label_items(self._classifier, items, self._pulse.beat)
+        return LabelledBatch(spans, entries, self._model_id)

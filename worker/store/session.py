@@ -85,6 +85,14 @@ class Session:
         assert self._hasher is not None, "a session has one once it is connected"
         return self._hasher
 
+    def __enter__(self) -> Session:
+        """Closes in the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes."""
+        self.close()
+
     def close(self) -> None:
         """Ends the session; the next `run` makes another."""
         connection, self._connection = self._connection, None

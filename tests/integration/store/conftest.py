@@ -112,7 +112,8 @@ def withdrawal(number: int, offset: int, post_id: str) -> Item:
 
 def rejection(number: int, offset: int, value: bytes | None = b"{") -> Item:
     ref = RecordRef("posts", TOPIC_ID, number, offset)
-    return Item(Record(ref, 0, b"k", value), Rejection(ref, "bad_json", "No JSON.", "f" * 16))
+    written = int(NOON.timestamp() * 1_000)
+    return Item(Record(ref, written, b"k", value), Rejection(ref, "bad_json", "No JSON.", "f" * 16))
 
 
 @pytest.fixture

@@ -86,7 +86,8 @@ def test_one_poison_among_many_costs_few_passes(rig: Rig) -> None:
     _hold(rig, 0)
     items = [_post(0, n, "poison" if n == 417 else f"text {n}") for n in range(1_024)]
     rig.classifying.label(_batch(items))
-    assert rig.classifier.calls == 21  # the whole, then two for each of the ten halvings
+    # The whole, two for each of the ten halvings, and an innocent text.
+    assert rig.classifier.calls == 22
 
 
 def test_withdrawals_and_rejections_pass_through_in_order(rig: Rig) -> None:
