@@ -9,7 +9,7 @@ LOCAL  := deploy/constraints-local.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench format clean
+.PHONY: help setup demo test chaos check bench bench-sql format clean
 
 help: ## List the targets
 	@echo "emotion-stream: posts on Kafka in, exact emotion trends in Postgres out"
@@ -41,6 +41,9 @@ demo: setup ## The whole product on this machine: a feed with a story in it, its
 test: setup ## Every test: unit, integration (embedded broker and Postgres), end to end
 	@$(BIN)/python -m pytest
 
+chaos: setup ## Break everything, ten times each, and compare the tables with an oracle's (10 minutes)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
 check: setup ## ruff, mypy, and the direction of the imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -53,6 +56,9 @@ format: setup ## Let ruff lay the code out and mend what it can
 
 bench: setup ## Posts per second: the pipeline, the bare classifier, a one-by-one pipeline; memory
 	@$(BIN)/python -m benchmarks.pipeline
+
+bench-sql: setup ## Reads of 10 million trend cells and labels, with their plans; 15 GB in /tmp
+	@$(BIN)/python -m benchmarks.sql --explain /tmp/emotion-bench-sql.txt
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             kafka_session_timeout_ms=2_000,
             topics=(TOPIC,),
             model=options.model,
+            metrics_port=0,
         )
         console.print(f"publishing {len(feed.records)} records")
         _publish(settings, feed)

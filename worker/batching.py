@@ -55,6 +55,10 @@ class Limits:
     posts: int
     linger_s: float
 
+    def fill(self, tokens: int, posts: int) -> float:
+        """The share of its budget that a batch of so much uses: of tokens or posts, the larger."""
+        return max(tokens / self.tokens, posts / self.posts)
+
 
 def estimated_tokens(decoded: Post | Withdrawal | Rejection) -> int:
     """About how many word pieces the classifier will see, special tokens included."""
@@ -90,7 +94,7 @@ class Batcher:
     """
 
     def __init__(self, limits: Limits, lateness_s: float, clock: Callable[[], float]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._lateness = timedelta(seconds=lateness_s)
         self._clock = clock
         self._open = _Open()
@@ -105,7 +109,7 @@ class Batcher:
         """
         for item in items:
             tokens = estimated_tokens(item.decoded)
-            if self._open.items and self._open.tokens + tokens > self._limits.tokens:
+            if self._open.items and self._open.tokens + tokens > self.limits.tokens:
                 yield self._close()
             after = item.record.ref.offset + 1
             self._extend(partition, epoch, start, after, event_time(item))
@@ -113,14 +117,14 @@ class Batcher:
             self._open.items.append(item)
             self._open.tokens += tokens
             self._open.bytes += len(item.record.value or b"")
-            if len(self._open.items) >= self._limits.posts or self._open.bytes >= MAX_BYTES:
+            if len(self._open.items) >= self.limits.posts or self._open.bytes >= MAX_BYTES:
                 yield self._close()
         if end > start:
             self._extend(partition, epoch, start, end, None)
 
     def due(self) -> MicroBatch | None:
         """The open batch, if it has lingered long enough."""
-        if self._open.spans and self._clock() - self._open.since >= self._limits.linger_s:
+        if self._open.spans and self._clock() - self._open.since >= self.limits.linger_s:
             return self._close()
         return None
 
@@ -132,7 +136,7 @@ class Batcher:
         """Seconds until the open batch is due; None if none is open."""
         if not self._open.spans:
             return None
-        return max(0.0, self._open.since + self._limits.linger_s - self._clock())
+        return max(0.0, self._open.since + self.limits.linger_s - self._clock())
 
     def drop(self, partition: Partition) -> None:
         """Forgets what the open batch holds of a partition that is no longer ours."""

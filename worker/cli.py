@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "offsets": "the group's positions, which live in Postgres",
     "dead-letters": "the rejected records: list, show, retry, drop",
     "forget": "erase posts everywhere, for good",
+    "maintain": "coming days, retention, closed trend cells",
     "verify": "check that the trends equal the labels and the ledger balances",
 }
 """Each subcommand is `command` in `worker.commands.<name>`; a help page imports none of them."""

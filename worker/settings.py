@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(default=60.0, ge=1, le=3_600)
     """A stage or a partition that makes no progress for so long counts as stalled."""
 
+    maintain_seconds: float = Field(default=600.0, ge=0, le=86_400)
+    """How often a worker sees to days ahead, retention and closed cells; 0: never."""
     retention_days: int | None = Field(default=None, ge=1)
     trend_retention_days: int | None = Field(default=None, ge=1)
     dead_letter_retention_days: int | None = Field(default=30, ge=1)
@@ -98,6 +100,15 @@ class Settings(BaseSettings):
         if any(topic.startswith("@") for topic in value):
             raise ValueError("a topic's name cannot start with @")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("dead_letter_topic")
+    @classmethod
+    def _another_topic(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value in info.data.get("topics", ()):
+            raise ValueError(
+                "must not be one of WORKER_TOPICS: each dead letter would make another"
+            )
+        return value
 
     @field_validator("author_key")
     @classmethod

@@ -1,7 +1,10 @@
--- A mark of the circuit breaker, so that a restart goes on where the last run stopped.
+-- The circuit breaker's mark, so that a restart goes on where the last run stopped; upkeep.
 
 ALTER TABLE stream_offsets ADD COLUMN tripped_at timestamptz;
 COMMENT ON COLUMN stream_offsets.tripped_at IS 'When a worker last stopped because nearly everything was rejected; null once a batch was stored again';
+
+-- What is to be folded is found without reading what was.
+CREATE INDEX trend_cells_unfolded ON trend_cells (bucket) WHERE slot <> 0;
 
 COMMENT ON COLUMN dead_letters.value IS 'The raw bytes; null for a null value, for one over 1 MiB, and for one of a forgotten post or author: these cannot be retried';
 COMMENT ON COLUMN dead_letters.attempts IS 'How often it was retried';

@@ -172,6 +172,12 @@ def test_topics_are_split_at_commas(
     assert load_settings(topics=given).topics == topics
 
 
+def test_dead_letters_go_to_a_topic_that_is_not_read() -> None:
+    assert load_settings(topics="a,b", dead_letter_topic="c").dead_letter_topic == "c"
+    with pytest.raises(SettingsError, match=r"^WORKER_DEAD_LETTER_TOPIC: must not be one of"):
+        load_settings(topics="a,b", dead_letter_topic="b")
+
+
 def test_languages_are_split_at_commas() -> None:
     assert load_settings(languages="en, de").languages == ("en", "de")
 

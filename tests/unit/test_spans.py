@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.spans import format_span, parse_span
+from worker.spans import format_age, format_span, parse_span
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,18 @@ def test_no_spans(text: str) -> None:
 def test_what_is_written_is_read_back(minutes: int) -> None:
     span = timedelta(minutes=minutes)
     assert parse_span(format_span(span)) == span
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7_199, "119 min"),
+        (7_200, "2 h"),
+        (172_800, "2 d"),
+    ],
+)
+def test_an_age(seconds: int, said: str) -> None:
+    assert format_age(timedelta(seconds=seconds)) == f"{said} ago"

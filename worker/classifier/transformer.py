@@ -14,7 +14,7 @@ from transformers.utils import logging as reports
 from worker.classifier.bundle import WEIGHTS
 from worker.classifier.cache import LabelCache
 from worker.classifier.calibration import calibrate
-from worker.classifier.chunks import next_chunk
+from worker.classifier.chunks import Chunk, next_chunk
 from worker.classifier.content import EMPTY, FOREIGN, Languages
 from worker.classifier.interface import BatchPolicy, ModelInfo, Text
 from worker.classifier.tokenizing import TextTokenizer, ids_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = 50_000
 _ROWS: Final = 8
-"""Forward passes have a multiple of this many rows."""
+"""Forward passes have a multiple of this many rows, if there is the memory for it."""
 
 
 class TransformerClassifier:
@@ -122,9 +122,10 @@ class TransformerClassifier:
             chunk = next_chunk(
                 lengths, start, budget=self._chunk_tokens, multiple=self._hardware.multiple
             )
-            logits = self._forward(ids[start : chunk.stop], chunk.width)
+            height = self._height(chunk)
+            logits = self._forward(ids[start : chunk.stop], height, chunk.width)
             if logits is None:
-                self._lower_budget(chunk.tokens, len(chunk))
+                self._lower_budget(height, chunk.width)
                 continue
             scored = calibrate(
                 logits, temperature=self._bundle.temperature, threshold=self._threshold
@@ -135,10 +136,19 @@ class TransformerClassifier:
             start = chunk.stop
         return labels
 
-    def _forward(self, rows: list[NDArray[np.int32]], width: int) -> NDArray[np.float64] | None:
+    def _height(self, chunk: Chunk) -> int:
+        """The rows of the forward pass.
+
+        Those that nobody asked for make the shapes few, for each new one costs memory for good;
+        where that has run out, they are the first to go.
+        """
+        rows = len(chunk)
+        return max(rows, min(-(-rows // _ROWS) * _ROWS, self._chunk_tokens // chunk.width))
+
+    def _forward(
+        self, rows: list[NDArray[np.int32]], height: int, width: int
+    ) -> NDArray[np.float64] | None:
         """The logits, shape (rows, outputs); None where the memory does not suffice."""
-        # Rows that nobody asked for make the shapes few: each new one costs memory for good.
-        height = -(-len(rows) // _ROWS) * _ROWS
         ids = np.full((height, width), self._bundle.pad_id, dtype=np.int64)
         mask = np.zeros((height, width), dtype=np.int64)
         for index in range(height):
@@ -168,16 +178,16 @@ class TransformerClassifier:
             ) from error
         return logits[: len(rows)]
 
-    def _lower_budget(self, tokens: int, rows: int) -> None:
+    def _lower_budget(self, height: int, width: int) -> None:
         """Makes this chunk and all that follow at most half as large as the one that failed."""
         if self._hardware.device.type == "cuda":
             torch.cuda.empty_cache()
-        if rows == 1:
+        if height == 1:
             raise ClassifierError(
-                f"{self._hardware.device} has too little memory left for one text of {tokens} "
+                f"{self._hardware.device} has too little memory left for one text of {width} "
                 "tokens. Stop what else uses the device, or set WORKER_DEVICE=cpu."
             )
-        self._chunk_tokens = tokens // 2
+        self._chunk_tokens = height * width // 2
 
 
 def _load(bundle: Bundle, hardware: Hardware) -> PreTrainedModel:

@@ -13,13 +13,12 @@ from pathlib import Path  # noqa: TC003 - click reads it at run time
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from worker.commands.models import classifier_of
 from worker.commands.options import env_file_option, setting_option
+from worker.commands.tables import plain_table, print_table
 from worker.errors import WorkerError
 from worker.settings import load_settings
 from worker.spans import format_age
@@ -30,10 +29,10 @@ from worker.store.session import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.table import Table
+
     from worker.store.dead_letters import Group, Letter
 
-_FILE_WIDTH = 200
-"""Columns where nobody looks on: a file or a pipe is not cut to 80."""
 _SHOWN_BYTES = 4_096
 _PAGE = 128
 """Dead letters in one transaction: each may hold a mebibyte."""
@@ -95,10 +94,7 @@ def list_(
     if not groups:
         click.echo("There are no dead letters" + (f" ({state})." if state != "all" else "."))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    console.print(_table(groups))
+    print_table(_table(groups))
     click.echo(
         "emotion-worker dead-letters show ID    looks at one; retry and drop take --fingerprint"
     )
@@ -224,9 +220,7 @@ def drop(
 
 
 def _session(env_file: Path | None) -> Session:
-    return Session(
-        load_settings(env_file).database, name="emotion-worker dead-letters", author_key=None
-    )
+    return Session(load_settings(env_file).database, name="emotion-worker dead-letters")
 
 
 def _progress(pages: Iterator[list[Letter]], total: int) -> Iterator[list[Letter]]:
@@ -260,7 +254,7 @@ def _say(outcomes: Counter[str], without: int, settled: int) -> int:
 
 
 def _table(groups: list[Group]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = plain_table()
     table.add_column("count", justify="right")
     table.add_column("reason", no_wrap=True)
     table.add_column("what is wrong")

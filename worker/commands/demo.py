@@ -114,6 +114,7 @@ class _Demo:
                 auto_offset_reset="earliest",
                 model=model,
                 device=device,
+                metrics_port=0,
             )
             with self._step("bringing the schema to head"):
                 migrate.upgrade(settings.database)

@@ -8,36 +8,39 @@ from pathlib import Path  # noqa: TC003 - click reads it at run time
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from worker.commands import offsets_retire, offsets_set
 from worker.commands.options import env_file_option, setting_option
+from worker.commands.tables import plain_table, print_table
 from worker.errors import DependencyError
 from worker.settings import load_settings
 from worker.source import TopicPartition
-from worker.store.postgres import PostgresStore
+from worker.spans import format_age
+from worker.store.connection import connect, errors_for_people
+from worker.store.offsets import read_positions
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from worker.settings import Settings
     from worker.store.interface import Position
-
-
-_FILE_WIDTH = 200
-"""Columns where nobody looks on: a file or a pipe is not cut to 80."""
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Show the group's positions, which live in Postgres: where it reads, how far behind."""
+    """Show the group's positions, which live in Postgres, move them, or give them up."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(show)
 
 
+command.add_command(offsets_set.command)
+command.add_command(offsets_retire.command)
+
+
 @command.command()
 @setting_option("group")
-@click.option("--all", "retired", is_flag=True, help="Also the positions of logs that are gone.")
+@click.option("--all", "retired", is_flag=True, help="Also the retired ones.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array instead of a table.")
 @env_file_option
 def show(
@@ -52,11 +55,11 @@ def show(
     The lag is asked of the broker, if WORKER_KAFKA_BOOTSTRAP_SERVERS is set and it answers.
     """
     settings = load_settings(env_file, group=group)
-    store = PostgresStore(settings.database, group=settings.group)
-    try:
-        rows = store.positions(settings.group)
-    finally:
-        store.close()
+    with (
+        connect(settings.database, application_name="emotion-worker offsets") as connection,
+        errors_for_people(),
+    ):
+        rows = read_positions(connection, settings.group)
     rows = [row for row in rows if retired or row.retired_at is None]
     ends, why = _ends(settings, rows)
     if as_json:
@@ -65,10 +68,7 @@ def show(
     if not rows:
         click.echo(f"The group {settings.group} has no positions here yet.")
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    console.print(_table(settings.group, rows, ends))
+    print_table(_table(settings.group, rows, ends))
     if why is not None:
         click.echo(f"lag unknown: {why}", err=True)
 
@@ -114,7 +114,7 @@ def _object(row: Position, ends: dict[TopicPartition, int]) -> dict[str, object]
 
 
 def _table(group: str, rows: list[Position], ends: dict[TopicPartition, int]) -> Table:
-    table = Table(title=f"group {group}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = plain_table(f"group {group}")
     table.add_column("partition", no_wrap=True)
     for name in ("next", "lag", "consumed"):
         table.add_column(name, justify="right")
@@ -130,13 +130,6 @@ def _table(group: str, rows: list[Position], ends: dict[TopicPartition, int]) ->
             str(row.consumed),
             ", ".join(f"{count} {name}" for name, count in row.outcomes.items() if count) or "-",
             "-" if row.watermark is None else f"{row.watermark.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            f"{row.owner_id or '-'} ({_ago(row.updated_at)})",
+            f"{row.owner_id or '-'} ({format_age(datetime.now(UTC) - row.updated_at)})",
         )
     return table
-
-
-def _ago(time: datetime) -> str:
-    seconds = int((datetime.now(UTC) - time).total_seconds())
-    if seconds < 120:
-        return f"{max(0, seconds)} s ago"
-    return f"{seconds // 60} min ago" if seconds < 7_200 else f"{seconds // 3_600} h ago"

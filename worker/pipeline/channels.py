@@ -8,6 +8,8 @@ from queue import Queue, SimpleQueue
 from threading import Condition, Event
 from typing import TYPE_CHECKING, Final
 
+from worker.health import Health
+from worker.metrics import Metrics
 from worker.pipeline.messages import Ask, Beat
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from worker.pipeline.messages import Reply, Request
     from worker.store.interface import LabelledBatch
 
+STALL_S: Final = 60.0
+"""WORKER_STALL_SECONDS, where nothing else is said."""
 WAITING_BATCHES: Final = 2
 """Before each stage: one to go on with, one so that a slow turn elsewhere does not starve it."""
 
@@ -83,6 +87,8 @@ class Channels:
         classified: Set once the classify stage is through with all that was read.
         abandoned: Set once nothing more is to be finished either: what is in the queues is dropped.
         failed: What a stage's thread died of.
+        metrics: What is counted.
+        health: What is alive, and what is waited for.
     """
 
     batches: Queue[MicroBatch | None] = field(default_factory=lambda: Queue(WAITING_BATCHES))
@@ -92,6 +98,8 @@ class Channels:
     classified: Event = field(default_factory=Event)
     abandoned: Event = field(default_factory=Event)
     failed: deque[BaseException] = field(default_factory=deque)
+    metrics: Metrics = field(default_factory=Metrics)
+    health: Health = field(default_factory=lambda: Health(STALL_S))
 
 
 class Backoff:
@@ -127,3 +135,7 @@ class Every:
             return False
         self._next = now + self._seconds
         return True
+
+    def soon(self) -> None:
+        """It could not be done: it is due at once."""
+        self._next = self._clock()

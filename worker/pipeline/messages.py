@@ -78,10 +78,17 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """Store to poll: the answer to `Beat`; these watermarks stand."""
+
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Standings:
     """Store to poll: the answer to `Ask`."""
 
     positions: tuple[Position, ...]
 
 
-Reply = Claimed | Settled | Stored | Fenced | Standings
+Reply = Claimed | Settled | Stored | Fenced | Raised | Standings

@@ -4,41 +4,36 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from queue import Empty, Full
+from contextlib import suppress
+from datetime import UTC, datetime
+from queue import Empty
 from typing import TYPE_CHECKING, Final
 
-from worker.batching import Item
 from worker.errors import OutOfLogError, SourceUnavailableError
-from worker.pipeline.channels import Backoff, Every
-from worker.pipeline.messages import (
-    Ask,
-    Beat,
-    Claimed,
-    Fenced,
-    Settle,
-    Settled,
-    Standings,
-    Stored,
-    Want,
-)
-from worker.pipeline.starts import start_offset
-from worker.posts.decode import decode
-from worker.posts.place import Span
+from worker.pipeline.backlog import Backlog
+from worker.pipeline.beats import Beats
+from worker.pipeline.channels import STALL_S, Every
+from worker.pipeline.claiming import Claiming
+from worker.pipeline.intake import Intake
+from worker.pipeline.lags import Lags
+from worker.pipeline.messages import Ask, Claimed, Fenced, Raised, Settled, Standings, Stored
+from worker.pipeline.readings import Readings
+from worker.pipeline.watch import Watch
 from worker.source import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from worker.batching import Batcher, MicroBatch
+    from worker.batching import Batcher, Item
     from worker.pipeline.channels import Channels
+    from worker.pipeline.claiming import Beginning
+    from worker.pipeline.messages import Reply
+    from worker.pipeline.readings import Reading
     from worker.pipeline.starts import Reset
-    from worker.posts.place import Partition
-    from worker.source import Polled, Source
+    from worker.posts.place import Partition, Span
+    from worker.source import Source
     from worker.source.assignment import Assignment
-    from worker.store.interface import Claim
+    from worker.store.interface import Position
 
 log = logging.getLogger(__name__)
 
@@ -49,33 +44,6 @@ BEAT_S: Final = 5.0
 MIRROR_S: Final = 1.0
 LOOK_S: Final = 0.5
 """How often gaps, recreated topics and `--drain`'s goal are looked at."""
-RECLAIM_S: Final = (0.5, 15.0)
-"""First and longest wait before a fenced partition is claimed again: two workers that both believe
-that it is theirs must not wear the database out until Kafka has decided."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A partition that is being read.
-
-    Attributes:
-        claim: Under which.
-        next_offset: After what was handed on.
-        stored: After what the store has confirmed.
-    """
-
-    claim: Claim
-    next_offset: int
-    stored: int
-
-
-@dataclass(slots=True)
-class _Fenced:
-    """A partition that was fenced and is still assigned to us."""
-
-    backoff: Backoff
-    at: float = 0.0
-    epoch: int | None = None
 
 
 class PollStage:
@@ -89,6 +57,8 @@ class PollStage:
         reset: WORKER_AUTO_OFFSET_RESET.
         adopt: WORKER_ADOPT_COMMITTED.
         lateness_s: How far watermarks stay behind.
+        breaker_share: WORKER_BREAKER_SHARE.
+        stall_s: WORKER_STALL_SECONDS.
         targets: For `--drain`: the end offsets that the group must reach; None goes on for ever.
         wall: Wall clock, UTC.
         clock: Seconds, monotonic.
@@ -104,6 +74,8 @@ class PollStage:
         reset: Reset,
         adopt: bool,
         lateness_s: float,
+        breaker_share: float = 0.0,
+        stall_s: float = STALL_S,
         targets: Mapping[Partition, int] | None = None,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -112,23 +84,41 @@ class PollStage:
         self._assignment = assignment
         self._batcher = batcher
         self._channels = channels
-        self._reset: Reset = reset
-        self._adopt = adopt
-        self._lateness = timedelta(seconds=lateness_s)
+        self._claiming = Claiming(
+            source, assignment, channels, reset=reset, adopt=adopt, clock=clock
+        )
         self._targets = targets
         self._wall = wall
-        self._clock = clock
-        self._readings: dict[TopicPartition, Reading] = {}
-        self._claims: dict[TopicPartition, tuple[int, Claim]] = {}
-        self._fenced: dict[TopicPartition, _Fenced] = {}
-        self._backlog: deque[MicroBatch] = deque()
-        self._mirrored: dict[TopicPartition, int] = {}
+        self._readings = Readings(assignment)
+        self._backlog = Backlog(channels, batcher.limits)
         self._held = False
-        self._unknown: set[TopicPartition] = set()
-        self._asked: dict[TopicPartition, int] = {}
-        self._looks = Every(LOOK_S, clock)
-        self._beats = Every(BEAT_S, clock)
-        self._mirrors = Every(MIRROR_S, clock)
+        self._intake = Intake(
+            self._readings,
+            channels.metrics,
+            breaker_share=breaker_share,
+            again=self._claim_again,
+            clock=clock,
+        )
+        self._lags = Lags(channels.metrics, wall)
+        self._beating = Beats(
+            source, channels, self._readings, self._lags, lateness_s=lateness_s, wall=wall
+        )
+        self._watching = Watch(
+            source,
+            assignment,
+            channels,
+            self._readings,
+            self._claiming,
+            again=self._claim_again,
+            stall_s=stall_s,
+            clock=clock,
+        )
+        self._now_and_then = (
+            (Every(LOOK_S, clock), self._look),
+            (Every(MIRROR_S, clock), self.mirror),
+            (Every(BEAT_S, clock), self.beat),
+            (Every(self._watching.every_s, clock), lambda: self._watching.look(held=self._held)),
+        )
         self.drained = False
 
     def turn(self) -> None:
@@ -136,53 +126,33 @@ class PollStage:
 
         Raises:
             SourceUnavailableError: The broker did not answer; call again.
+            BreakerTrippedError: Nearly all of a topic's records are rejected.
             WorkerError: A partition has no usable position, and the settings say to fail.
         """
-        self._forget_revoked()
-        self._want_unclaimed()
+        for place in self._readings.revoked():
+            self._put_down(place)
+        self._claiming.want()
         self._take_replies()
-        self._begin_claimed()
+        for beginning in self._claiming.beginnings():
+            self._start(beginning)
         self._poll()
-        self._offer(self._batcher.due())
-        if self._looks.due():
-            self._look()
-        if self._mirrors.due():
-            self.mirror()
-        if self._beats.due():
-            self.beat()
+        self._backlog.offer(self._batcher.due())
+        for every, do in self._now_and_then:
+            if every.due():
+                try:
+                    do()
+                except SourceUnavailableError:
+                    every.soon()
+                    raise
 
     def finish(self) -> None:
         """Hands on what was read: call until it is gone, once no more turns come."""
         self._take_replies()
-        self._offer(self._batcher.flush())
+        self._backlog.offer(self._batcher.flush())
 
     def beat(self) -> None:
-        """Says of partitions that were read to their end how far time has come without records."""
-        idle = {
-            place: reading
-            for place, reading in self._readings.items()
-            if reading.stored == reading.next_offset
-        }
-        # Best effort, so again: the last commit may have failed, and no record may come for long.
-        self._mirrored |= {place: reading.stored for place, reading in idle.items()}
-        if not idle:
-            return
-        # The end offset is asked for after this moment: what it does not cover was written later.
-        watermark = self._wall() - self._lateness
-        ends = self._source.ends(list(idle))
-        spans = tuple(
-            Span(
-                reading.claim.partition,
-                reading.claim.epoch,
-                reading.stored,
-                reading.stored,
-                watermark,
-            )
-            for place, reading in idle.items()
-            if ends.get(place) == reading.stored
-        )
-        if spans:
-            self._channels.inbox.ask(Beat(spans))
+        """See `Beats.beat`."""
+        self._beating.beat()
 
     @property
     def idle(self) -> bool:
@@ -191,140 +161,66 @@ class PollStage:
 
     def mirror(self) -> None:
         """Commits to Kafka what the store confirmed: best effort, for those who look at lag."""
-        if self._mirrored:
-            positions, self._mirrored = self._mirrored, {}
+        if positions := self._readings.take_unmirrored():
             self._source.mirror(positions)
 
-    def _forget_revoked(self) -> None:
-        for place, reading in list(self._readings.items()):
-            if not self._assignment.holds(place, reading.claim.epoch):
-                del self._readings[place]
-                self._mirrored.pop(place, None)
-                self._batcher.drop(reading.claim.partition)
-                self._source.hold([place])
-
-    def _want_unclaimed(self) -> None:
-        now = self._clock()
-        for place, fenced in list(self._fenced.items()):
-            if fenced.epoch is not None and now >= fenced.at:
-                if not self._assignment.again(place, fenced.epoch):
-                    del self._fenced[place]
-                fenced.epoch = None
-        for place, token in self._assignment.take_unclaimed().items():
-            known = self._source.partition(place)
-            if known is None:
-                self._assignment.put_back(place, token)
-                if place not in self._unknown:
-                    self._unknown.add(place)
-                    log.warning("assigned, but the topic is unknown", extra={"topic": place.topic})
-                continue
-            self._unknown.discard(place)
-            partition, siblings = known
-            self._channels.inbox.ask(Want(place, token, partition, siblings))
-            self._asked[place] = token
+    def _put_down(self, place: TopicPartition) -> None:
+        """Ends a reading: what was read and not handed on is dropped."""
+        reading = self._readings.drop(place)
+        if reading is not None:
+            self._batcher.drop(reading.claim.partition)
+            self._source.hold([place])
+            self._lags.forget(place)
 
     def _take_replies(self) -> None:
-        while True:
-            try:
-                reply = self._channels.replies.get_nowait()
-            except Empty:
-                return
-            match reply:
-                case Claimed(place, token, claim):
-                    self._asked.pop(place, None)
-                    self._claims[place] = (token, claim)
-                case Settled(request, moved):
-                    if moved:
-                        self._start(request.place, request.token, request.claim, request.offset)
-                    else:
-                        self._assignment.put_back(request.place, request.token)
-                case Stored(spans):
-                    self._confirm(spans)
-                case Fenced(spans):
-                    for span in spans:
-                        self._refuse(span)
-                case Standings(positions):
-                    stands = {row.partition: row.next_offset for row in positions}
-                    self.drained = self._targets is not None and all(
-                        (stands.get(partition) or 0) >= end and stands.get(partition) is not None
-                        for partition, end in self._targets.items()
-                    )
+        with suppress(Empty):
+            while True:
+                self._take(self._channels.replies.get_nowait())
 
-    def _confirm(self, spans: tuple[Span, ...]) -> None:
-        for span in spans:
-            place = TopicPartition.of(span.partition)
-            reading = self._readings.get(place)
-            if reading is not None and reading.claim.epoch == span.epoch:
-                self._readings[place] = replace(reading, stored=span.end)
-                self._mirrored[place] = span.end
-                self._fenced.pop(place, None)
+    def _take(self, reply: Reply) -> None:
+        match reply:
+            case Claimed(place, token, claim):
+                self._claiming.claimed(place, token, claim)
+            case Settled(request, moved):
+                beginning = self._claiming.settled(request, moved=moved)
+                if beginning is not None:
+                    self._start(beginning)
+            case Stored(spans):
+                for span in spans:
+                    self._confirm(span)
+            case Raised(spans):
+                for span in spans:
+                    self._lags.stored(span)
+            case Fenced(spans):
+                for span in spans:
+                    if self._claiming.fenced(span):
+                        self._put_down(TopicPartition.of(span.partition))
+            case Standings(positions):
+                self._compare(positions)
 
-    def _refuse(self, span: Span) -> None:
-        """Another worker claimed the partition; if Kafka still says it is ours, we claim it."""
-        place = TopicPartition.of(span.partition)
-        if not self._assignment.holds(place, span.epoch):
-            return
-        fenced = self._fenced.setdefault(place, _Fenced(Backoff(*RECLAIM_S)))
-        if fenced.epoch == span.epoch:
-            return
-        wait = fenced.backoff.next_s()
-        fenced.at, fenced.epoch = self._clock() + wait, span.epoch
-        self._readings.pop(place, None)
-        self._mirrored.pop(place, None)
-        self._batcher.drop(span.partition)
-        self._source.hold([place])
-        log.warning(
-            "fenced: another worker claimed a partition that Kafka assigns to this one",
-            extra={"partition": str(span.partition), "claim_again_in_s": round(wait, 1)},
+    def _confirm(self, span: Span) -> None:
+        if self._readings.confirm(span):
+            self._claiming.stored(TopicPartition.of(span.partition))
+            self._lags.stored(span)
+
+    def _compare(self, positions: Sequence[Position]) -> None:
+        stands = {row.partition: row.next_offset for row in positions}
+        self.drained = self._targets is not None and all(
+            (stands.get(partition) or 0) >= end and stands.get(partition) is not None
+            for partition, end in self._targets.items()
         )
 
-    def _begin_claimed(self) -> None:
-        """Finds out where the claimed partitions begin, all with one question to the broker."""
-        claims = {
-            place: (token, claim)
-            for place, (token, claim) in self._claims.items()
-            if self._assignment.current(place, token)
-        }
-        self._claims = dict(claims)
-        if not claims:
-            return
-        bounds = self._source.bounds(list(claims))
-        for place, (token, claim) in claims.items():
-            committed = None
-            # The commit of a log that the topic had before says nothing of this one.
-            if claim.next_offset is None and not claim.superseded:
-                committed = self._source.committed(place)
-                if committed is not None and not self._adopt:
-                    log.warning(
-                        "the group has a commit in Kafka but no position here; it is not adopted "
-                        "(WORKER_ADOPT_COMMITTED)",
-                        extra={"partition": str(claim.partition), "committed": committed},
-                    )
-                    committed = None
-            first, end = bounds[place]
-            begin = claim.next_offset if claim.next_offset is not None else committed
-            latest = self._reset == "latest" and not claim.superseded
-            if (begin is None and latest) or (begin or 0) > end:
-                end = self._source.ends_by_reading([place])[place]
-            offset, said = start_offset(claim, (first, end), committed, self._reset)
-            if said is not None:
-                log.warning(said, extra={"partition": str(claim.partition)})
-            # At once: the broker may not answer for the next one, and this one has begun.
-            del self._claims[place]
-            if offset == claim.next_offset:
-                self._start(place, token, claim, offset)
-            else:
-                self._channels.inbox.ask(Settle(place, token, claim, offset))
-
-    def _start(self, place: TopicPartition, token: int, claim: Claim, offset: int) -> None:
-        if not self._assignment.confirm(place, token, claim.epoch):
+    def _start(self, beginning: Beginning) -> None:
+        place, claim, offset = beginning.place, beginning.claim, beginning.offset
+        if not self._assignment.confirm(place, beginning.token, claim.epoch):
             return
         if not self._source.start(place, offset):
             return
         # Of a claim before this one, if a rebalance in mid-turn was answered within that turn.
         self._batcher.drop(claim.partition)
-        self._readings[place] = Reading(claim, offset, offset)
-        self._mirrored[place] = offset
+        self._readings.begin(place, claim, offset)
+        self._lags.begin(place)
+        self._intake.begin(place, claim)
         if self._held:
             self._source.hold([place])
         log.info(
@@ -337,11 +233,10 @@ class PollStage:
         if full != self._held:
             # A full queue stops the reading, never the polling: a member that does not poll is
             # put out of the group.
-            (self._source.hold if full else self._source.resume)(list(self._readings))
+            (self._source.hold if full else self._source.resume)(self._readings.places())
             self._held = full
         wait = POLL_S
-        answers = any(self._assignment.current(place, t) for place, t in self._asked.items())
-        if answers or self._held:
+        if self._claiming.waiting or self._held:
             wait = 0.02
         due = self._batcher.wait_s()
         if due is not None:
@@ -351,73 +246,45 @@ class PollStage:
         except OutOfLogError as error:
             self._claim_lost_positions(error)
             return
-        for place, records in polled.items():
-            self._read(place, records)
+        if not self._held:
+            self._watching.polled(empty=not polled)
+        for taken in self._intake.take(polled):
+            self._lags.read(taken.place, taken.polled)
+            self._hand_on(taken.reading, taken.items, taken.polled.end)
 
-    def _read(self, place: TopicPartition, polled: Polled) -> None:
-        reading = self._readings.get(place)
-        if reading is None or not self._assignment.holds(place, reading.claim.epoch):
-            return
-        partition = reading.claim.partition
-        if polled.records[0].ref.topic_id != partition.topic_id:
-            self._claim_again(place, "the topic was made anew under its old name")
-            return
-        if polled.records[0].ref.offset < reading.next_offset:
-            self._claim_again(place, "the consumer went back by itself")
-            return
-        items = [Item(record, decode(record)) for record in polled.records]
-        for batch in self._batcher.add(
-            partition, reading.claim.epoch, reading.next_offset, items, polled.end
-        ):
-            self._offer(batch)
-        self._readings[place] = replace(reading, next_offset=polled.end)
-
-    def _offer(self, batch: MicroBatch | None) -> None:
-        if batch is not None:
-            self._backlog.append(batch)
-        while self._backlog:
-            try:
-                self._channels.batches.put_nowait(self._backlog[0])
-            except Full:
-                return
-            self._backlog.popleft()
+    def _hand_on(self, reading: Reading, items: Sequence[Item], end: int) -> None:
+        claim, start = reading.claim, reading.next_offset
+        for batch in self._batcher.add(claim.partition, claim.epoch, start, items, end):
+            self._backlog.offer(batch)
 
     def _look(self) -> None:
         """Positions move without records too: transaction markers, compacted gaps."""
-        for place, reading in list(self._readings.items()):
+        for place, reading in self._readings.all().items():
             known = self._source.partition(place)
             if known is not None and known[0].topic_id != reading.claim.partition.topic_id:
                 self._claim_again(place, "the topic was made anew under its old name")
                 continue
             position = self._source.position(place)
-            if (
-                position is not None
-                and position > reading.next_offset
-                and self._assignment.holds(place, reading.claim.epoch)
-            ):
-                claim = reading.claim
-                for batch in self._batcher.add(
-                    claim.partition, claim.epoch, reading.next_offset, (), position
-                ):
-                    self._offer(batch)
-                self._readings[place] = replace(reading, next_offset=position)
+            ours = self._readings.of(place) is not None and not self._intake.waits(place)
+            if ours and position is not None and position > reading.next_offset:
+                self._hand_on(reading, (), position)
+                self._readings.advance(place, position)
         if self._targets is not None:
             self._channels.inbox.ask(Ask())
+        self._watching.report(len(self._backlog))
 
     def _claim_again(self, place: TopicPartition, why: str) -> None:
-        reading = self._readings.pop(place)
-        log.warning(why, extra={"partition": str(reading.claim.partition)})
-        self._source.hold([place])
-        self._batcher.drop(reading.claim.partition)
-        self._mirrored.pop(place, None)
-        self._assignment.again(place, reading.claim.epoch)
+        claim = self._readings[place].claim
+        log.warning(why, extra={"partition": str(claim.partition)})
+        self._put_down(place)
+        self._assignment.again(place, claim.epoch)
 
     def _claim_lost_positions(self, error: OutOfLogError) -> None:
         """Claims them anew: what is stored is looked at again, and what holds it is said."""
         named = [TopicPartition(*place) for place in error.partitions]
         outside = [place for place in named if place in self._readings]
         if not named:
-            bounds = self._source.bounds(list(self._readings))
+            bounds = self._source.bounds(self._readings.places())
             outside = [
                 place
                 for place, (first, end) in bounds.items()

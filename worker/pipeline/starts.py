@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from worker.errors import WorkerError
 
 if TYPE_CHECKING:
+    from worker.metrics import Move
     from worker.store.interface import Claim
 
 Reset = Literal["earliest", "latest", "fail"]
 
 
+class Start(NamedTuple):
+    """Where a partition begins.
+
+    Attributes:
+        offset: The first one to read.
+        said: What must be said loudly about it; None: nothing.
+        move: How the log was not as the stored position expects; None: it was.
+        lost: How many offsets the log no longer has.
+    """
+
+    offset: int
+    said: str | None = None
+    move: Move | None = None
+    lost: int = 0
+
+
 def start_offset(
     claim: Claim, bounds: tuple[int, int], committed: int | None, reset: Reset
-) -> tuple[int, str | None]:
+) -> Start:
     """Decides where to read from.
 
     Args:
@@ -22,9 +39,6 @@ def start_offset(
         bounds: First and end offset of the log.
         committed: The group's commit in Kafka, where it is to be adopted.
         reset: WORKER_AUTO_OFFSET_RESET.
-
-    Returns:
-        The offset, and what must be said loudly about it (None: nothing).
 
     A topic that was made anew under its old name is read from its start, whatever `reset` says.
 
@@ -34,21 +48,24 @@ def start_offset(
     first, end = bounds
     stored = claim.next_offset
     if stored is None and claim.superseded:
-        return first, f"the topic is another log than before; it is read from its start, {first}"
+        anew = f"the topic is another log than before; it is read from its start, {first}"
+        return Start(first, anew, "recreated")
+    move: Move | None = None
+    lost = 0
     if stored is None and committed is not None:
         if first <= committed <= end:
-            return committed, f"adopted the group's Kafka commit {committed}"
+            return Start(committed, f"adopted the group's Kafka commit {committed}")
+        move = "not_adopted"
         said = f"the group's Kafka commit {committed} lies outside the log ({first} to {end})"
     elif stored is None:
         said = None
     elif first <= stored <= end:
-        return stored, None
+        return Start(stored)
     elif stored < first:
-        said = (
-            f"{first - stored} records from {stored} on are gone from the log, "
-            f"which now begins at {first}"
-        )
+        move, lost = "gap", first - stored
+        said = f"{lost} records from {stored} on are gone from the log, which now begins at {first}"
     else:
+        move = "above_end"
         said = f"the stored position {stored} lies above the end of the log, {end}"
     if reset == "fail":
         raise WorkerError(
@@ -56,4 +73,6 @@ def start_offset(
             "WORKER_AUTO_OFFSET_RESET is `fail`. Set it to `earliest` or `latest` to go on."
         )
     offset = first if reset == "earliest" else end
-    return offset, None if said is None else f"{said}; reading on from {offset} ({reset})"
+    if said is not None:
+        said = f"{said}; reading on from {offset} ({reset})"
+    return Start(offset, said, move, lost)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from worker.errors import ClaimBusyError, StoreUnavailableError
+from worker.health import Pulse
 from worker.pipeline.channels import Backoff
 from worker.pipeline.messages import (
     Ask,
     Beat,
     Claimed,
     Fenced,
+    Raised,
     Settle,
     Settled,
     Standings,
     Stored,
     Want,
 )
+from worker.posts import Rejection
 from worker.source import TopicPartition
 from worker.store.interface import LabelledBatch
 
@@ -27,14 +30,23 @@ if TYPE_CHECKING:
 
     from worker.pipeline.channels import Channels
     from worker.pipeline.messages import Request
+    from worker.posts import Record
     from worker.posts.place import Span
     from worker.source.assignment import Assignment
-    from worker.store.interface import Store
+    from worker.store.interface import Store, Written
 
 log = logging.getLogger(__name__)
 
 BUSY_S: Final = 1.0
 """Before a claim that met its old owner's transaction is tried again."""
+
+
+class LetterBox(Protocol):
+    """Where dead letters are also sent, best effort: the table is what counts."""
+
+    def send(self, record: Record, rejection: Rejection) -> None:
+        """Takes a letter; never waits and never raises."""
+        ...
 
 
 class StoreStage:
@@ -47,6 +59,7 @@ class StoreStage:
         owner: What claims say of who made them.
         assignment: What is still ours.
         channels: The queues.
+        letters: Where dead letters are also sent, once they are stored.
         clock: Seconds, monotonic.
     """
 
@@ -59,6 +72,7 @@ class StoreStage:
         owner: str,
         assignment: Assignment,
         channels: Channels,
+        letters: LetterBox | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -67,28 +81,34 @@ class StoreStage:
         self._owner = owner
         self._assignment = assignment
         self._channels = channels
+        self._letters = letters
         self._clock = clock
         # From a blink, as a connection that was cut, to what a database's restart takes.
         self._backoff = Backoff(0.1, 5.0)
         self._last_refused = False
+        self._pulse = Pulse()
         self._busy: list[tuple[float, TopicPartition, int]] = []
 
     def run(self) -> None:
         """Turns until the classify stage is through and nothing is left, or all is abandoned."""
+        self._pulse = self._channels.health.pulse("store")
         while not self._channels.abandoned.is_set():
             if not self.turn() and self._channels.stopping.is_set() and self._finished():
-                return
+                break
+        self._channels.health.ended("store")
 
     def _finished(self) -> bool:
         return self._channels.classified.is_set() and not len(self._channels.inbox)
 
     def turn(self, timeout_s: float = 0.2) -> bool:
         """Does one thing, as often as it takes; False if there was nothing to do."""
+        self._pulse.beat()
         self._put_back_busy()
         work = self._channels.inbox.take(timeout_s)
         if work is None:
             return False
         while not self._channels.abandoned.is_set():
+            self._pulse.beat()
             try:
                 if isinstance(work, LabelledBatch):
                     self._write(work)
@@ -98,11 +118,13 @@ class StoreStage:
                 if not self._last_refused:
                     log.warning("the database is away; waiting for it", extra={"error": str(error)})
                 self._last_refused = True
+                self._channels.health.down("database", str(error))
                 self._channels.abandoned.wait(self._backoff.next_s())
                 continue
             if self._last_refused:
                 log.warning("the database is back")
             self._last_refused = False
+            self._channels.health.up("database")
             self._backoff.reset()
             break
         return True
@@ -122,9 +144,12 @@ class StoreStage:
         spans = tuple(span for span in batch.spans if self._ours(span))
         if not spans:
             return
-        written = self._store.write(
-            LabelledBatch(spans, batch.entries, batch.model_id, batch.generation)
-        )
+        ours = LabelledBatch(spans, batch.entries, batch.model_id, batch.generation)
+        with self._channels.metrics.timed("store"):
+            written = self._store.write(ours)
+        self._channels.metrics.stored(ours, written)
+        if self._letters is not None:
+            self._send_letters(self._letters, ours, written)
         fenced = set(written.fenced)
         if written.repeated:
             log.warning(
@@ -134,6 +159,15 @@ class StoreStage:
         self._channels.replies.put(Stored(tuple(span for span in spans if span not in fenced)))
         if fenced:
             self._channels.replies.put(Fenced(written.fenced))
+
+    def _send_letters(self, letters: LetterBox, batch: LabelledBatch, written: Written) -> None:
+        """Of what stands now: also where only the answer to the commit was lost."""
+        fenced = set(written.fenced)
+        places = {TopicPartition.of(s.partition) for s in batch.spans if s not in fenced}
+        for entry in batch.entries:
+            ref = entry.record.ref
+            if isinstance(entry.decoded, Rejection) and (ref.topic, ref.partition) in places:
+                letters.send(entry.record, entry.decoded)
 
     def _answer(self, request: Request) -> None:
         replies = self._channels.replies
@@ -152,8 +186,18 @@ class StoreStage:
             case Settle(_, _, claim, offset):
                 replies.put(Settled(request, self._store.settle(claim, offset)))
             case Beat(spans):
-                current = [span for span in spans if self._ours(span)]
-                if current:
-                    self._store.heartbeat(current)
+                current = tuple(span for span in spans if self._ours(span))
+                if current and self._store.heartbeat(current) < len(current):
+                    self._say_who_is_fenced(current)
+                else:
+                    replies.put(Raised(current))
             case Ask():
                 replies.put(Standings(tuple(self._store.positions(self._group, self._topics))))
+
+    def _say_who_is_fenced(self, spans: Sequence[Span]) -> None:
+        """Idle partitions meet no fence but this: somebody may have moved their positions."""
+        rows = self._store.positions(self._group, self._topics)
+        epochs = {row.partition: row.owner_epoch for row in rows}
+        fenced = tuple(span for span in spans if epochs.get(span.partition) != span.epoch)
+        if fenced:
+            self._channels.replies.put(Fenced(fenced))

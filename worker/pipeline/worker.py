@@ -6,19 +6,25 @@ import logging
 import os
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Full
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from worker.batching import Batcher, Limits
-from worker.errors import DependencyError, SourceUnavailableError
+from worker.errors import DependencyError, SourceUnavailableError, StoreUnavailableError
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.pipeline.breaker import BreakerTrippedError
 from worker.pipeline.channels import Backoff, Channels
 from worker.pipeline.classify import ClassifyStage
 from worker.pipeline.poll import PollStage
 from worker.pipeline.store import StoreStage
+from worker.pipeline.watchdog import Watchdog
+from worker.serving import serve
 from worker.source.assignment import Assignment
 from worker.source.consumer import KafkaSource
+from worker.source.letters import LetterTopic
 from worker.store.postgres import PostgresStore
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from worker.classifier import Classifier
     from worker.posts.place import Partition
     from worker.settings import Settings
+    from worker.store.interface import Claim
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,10 @@ FINISH_S: Final = 6.0
 """Of that, what was read is finished for so long; the rest is read again by its next owner."""
 THREADS_S: Final = 1.0
 """For a stage that was told to give up to get out of its transaction or forward pass."""
+TRIP_S: Final = 3.0
+"""The same, where the circuit breaker's mark is to be left after them."""
+LETTERS_S: Final = 1.0
+"""For dead letters that are still on the way to their topic."""
 TOPIC_S: Final = 15.0
 """How long `--drain` waits for a topic to be known, as one that was created a moment ago."""
 
@@ -55,9 +66,12 @@ class Worker:
     def __init__(self, settings: Settings, classifier: Classifier) -> None:
         self._settings = settings
         self._classifier = classifier
-        self._channels = Channels()
+        self._metrics = Metrics()
+        self._health = Health(settings.stall_seconds)
+        self._channels = Channels(metrics=self._metrics, health=self._health)
         self._assignment = Assignment()
         self._stopped_at: float | None = None
+        self._letters: LetterTopic | None = None
         author_key = settings.author_key
         self._store = PostgresStore(
             settings.database,
@@ -87,10 +101,26 @@ class Worker:
         Raises:
             WorkerError: What the worker cannot go on from.
         """
-        self._store.open()
-        model_id = self._store.register_model(self._classifier.info)
+        info = self._classifier.info
+        self._metrics.runs(
+            self._settings.topics, name=info.name, version=info.version, device=info.device
+        )
+        stall_s = self._settings.stall_seconds
+        with ExitStack() as around:
+            serving = serve(self._settings, self._metrics, self._health)
+            if serving is not None:
+                around.enter_context(serving)
+            around.enter_context(Watchdog(self._health, self._metrics, stall_s / 4))
+            self._store.open()
+            self._health.up("database")
+            self._work(self._store.register_model(info), drain=drain, ready=ready)
+
+    def _work(self, model_id: int, *, drain: bool, ready: Callable[[], None] | None) -> None:
         source = KafkaSource(self._settings, self._assignment)
+        if topic := self._settings.dead_letter_topic:
+            self._letters = LetterTopic(self._settings, topic, failed=self._metrics.not_mirrored)
         threads: list[Thread] = []
+        tripped: tuple[Claim, ...] = ()
         try:
             targets = self._targets(source) if drain else None
             policy = self._classifier.policy
@@ -105,6 +135,8 @@ class Worker:
                 reset=self._settings.auto_offset_reset,
                 adopt=self._settings.adopt_committed,
                 lateness_s=lateness_s,
+                breaker_share=self._settings.breaker_share,
+                stall_s=self._settings.stall_seconds,
                 targets=targets,
             )
             threads = self._threads(model_id)
@@ -112,16 +144,37 @@ class Worker:
                 ready()
             self._loop(poll)
             self._finish(poll, threads)
+        except BreakerTrippedError as error:
+            tripped = error.claims
+            raise
         finally:
             self._channels.stopping.set()
+            self._health.stopping()
             self._channels.abandoned.set()
             for thread in threads:
-                thread.join(THREADS_S)
+                thread.join(TRIP_S if tripped else THREADS_S)
+            self._trip(tripped, threads)
+            if self._letters is not None:
+                self._letters.close(LETTERS_S)
             source.close(max(1.0, STOP_S - self._since_stop()))
             if not any(thread.is_alive() for thread in threads):
                 self._store.close()
         if self._channels.failed:
             raise self._channels.failed[0]
+
+    def _trip(self, claims: tuple[Claim, ...], threads: list[Thread]) -> None:
+        """Leaves a mark for the next start, best effort: after all that was under way."""
+        if not claims:
+            return
+        why = "a transaction is still under way"
+        if not any(thread.is_alive() for thread in threads):
+            try:
+                self._store.trip(claims)
+            except StoreUnavailableError as error:
+                why = str(error)
+            else:
+                return
+        log.warning("the circuit breaker left no mark for the next start", extra={"why": why})
 
     def _threads(self, model_id: int) -> list[Thread]:
         classify = ClassifyStage(self._classifier, model_id, self._assignment, self._channels)
@@ -132,6 +185,7 @@ class Worker:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             assignment=self._assignment,
             channels=self._channels,
+            letters=self._letters,
         )
         threads = [
             Thread(target=self._guarded, args=(stage.run,), name=name, daemon=True)
@@ -152,17 +206,22 @@ class Worker:
     def _loop(self, poll: PollStage) -> None:
         # From a blink to what a broker's restart takes.
         backoff, away = Backoff(0.1, 5.0), False
+        self._health.up("broker")
+        pulse = self._health.pulse("poll")
         while not self._channels.stopping.is_set():
+            pulse.beat()
             try:
                 poll.turn()
             except SourceUnavailableError as error:
                 if not away:
                     log.warning("the broker is away; waiting for it", extra={"error": str(error)})
                 away = True
+                self._health.down("broker", str(error))
                 self._channels.stopping.wait(backoff.next_s())
                 continue
             if away:
                 log.warning("the broker is back")
+                self._health.up("broker")
             away = False
             backoff.reset()
             if poll.drained:
@@ -174,6 +233,8 @@ class Worker:
     def _finish(self, poll: PollStage, threads: list[Thread]) -> None:
         """Stores what was read, for a while; then gives up, for nothing is lost by it."""
         self._channels.stopping.set()
+        self._health.stopping()
+        self._health.ended("poll")
         deadline = time.monotonic() + FINISH_S - self._since_stop()
         poll.finish()
         while not poll.idle and time.monotonic() < deadline and not self._channels.failed:

@@ -50,6 +50,12 @@ class Assignment:
             self._give_token(place)
             return True
 
+    def anew(self, place: TopicPartition) -> None:
+        """Lets a partition be claimed whatever became of the claim before, if it is still ours."""
+        with self._lock:
+            if place in self._tokens:
+                self._give_token(place)
+
     def take_unclaimed(self) -> dict[TopicPartition, int]:
         """The partitions to claim now, with their tokens; each is returned once."""
         with self._lock:

@@ -119,6 +119,17 @@ class KafkaSource:
         topic_id = cluster.topic_id(place.topic) or ZERO_ID
         return Partition(place.topic, topic_id, place.number), max(siblings) + 1
 
+    def refresh(self) -> None:
+        """See `Source.refresh`."""
+        consumer = self._consumer
+        try:
+            # One that is under way may have been asked before: the one after it counts.
+            for _ in range(2 if consumer._cluster.metadata_refresh_in_progress else 1):  # noqa: SLF001
+                update = consumer._cluster.request_update()  # noqa: SLF001 - no public door
+                consumer._net.run(consumer._manager.wait_for, update, _ANSWER_MS)  # noqa: SLF001
+        except errors.KafkaError as error:
+            raise _unanswered(self._brokers, error) from None
+
     def siblings(self, topic: str) -> list[TopicPartition]:
         """All partitions of `topic`; none if the broker does not know it.
 

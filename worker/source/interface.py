@@ -60,6 +60,13 @@ class Source(Protocol):
         """The partition with its log's id, and how many the topic has; None if not known yet."""
         ...
 
+    def refresh(self) -> None:
+        """Asks the broker now what its topics are, so that `partition` says how it is now.
+
+        Else a topic that was made anew under its old name is noticed within seconds only.
+        """
+        ...
+
     def poll(self, timeout_s: float) -> Mapping[TopicPartition, Polled]:
         """Records of the assigned partitions that are not paused, at most a few thousand.
 

@@ -21,6 +21,7 @@ from worker.source.config import client_config
 from worker.source.reach import brief, broker_errors, connecting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from worker.settings import Settings
@@ -88,6 +89,7 @@ class Producer:
         key: bytes | None,
         value: bytes | None,
         timestamp_ms: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """Queues a record; it waits while too much is under way. `flush` tells when it is there.
 
@@ -96,6 +98,7 @@ class Producer:
             key: Records with equal keys go to the same partition, chosen as by Kafka's own clients.
             value: None is a tombstone, and needs a key.
             timestamp_ms: Milliseconds since the epoch; None: now.
+            headers: Names and values.
 
         Raises:
             DependencyError: This or an earlier record could not be delivered.
@@ -113,7 +116,9 @@ class Producer:
             self._pending += 1
             self._pending_bytes += size
         try:
-            future = self._producer.send(topic, value=value, key=key, timestamp_ms=timestamp_ms)
+            future = self._producer.send(
+                topic, value=value, key=key, timestamp_ms=timestamp_ms, headers=list(headers)
+            )
         except KafkaError as error:
             self._failed(size, error)
             self._raise_error()

@@ -103,9 +103,16 @@ def _erase(
                 "post_ids": [post_id for _, post_id in identities],
             },
         ).fetchall()
-        outdated = {(row[0], row[1]): row[2] for row in rows}
-        labels = remove_labels(cursor, outdated)
+        floor = policy.label_floor
+        labels = remove_labels(
+            cursor,
+            {
+                (row[0], row[1]): row[2]
+                for row in rows
+                if row[2] is not None and (floor is None or row[2] >= floor)
+            },
+        )
         if labels:
             add_cells(cursor, [], session.slot, policy)
     connection.commit()
-    return remembered, len(outdated), labels
+    return remembered, len(rows), labels

@@ -11,6 +11,8 @@ _SPACE: Final = 0x656D6F74
 """First half of every key of ours, `emot`: other users of the database have other halves."""
 _POLICY: Final = 1
 _PARTITIONS: Final = 2
+_REPAIR: Final = 3
+_UPKEEP: Final = 4
 _SLOTS: Final = 100
 
 WRITER_SLOTS: Final = range(1, 17)
@@ -34,6 +36,25 @@ def own_policy(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
 def lock_partitions(cursor: psycopg.Cursor[tuple[object, ...]]) -> None:
     """One maker of day partitions at a time, until this transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(%b, %b)", (_SPACE, _PARTITIONS))
+
+
+def hold_repair(connection: psycopg.Connection) -> bool:
+    """Whether this session is the only one that repairs, until it ends."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%b, %b)", (_SPACE, _REPAIR)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def hold_upkeep(connection: psycopg.Connection) -> bool:
+    """Whether this session is the only one that does the upkeep, until it ends."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%b, %b)", (_SPACE, _UPKEEP)).fetchone()
+    connection.rollback()
+    return row is not None and bool(row[0])
+
+
+def release_upkeep(connection: psycopg.Connection) -> None:
+    """Lets another session do the upkeep."""
+    connection.execute("SELECT pg_advisory_unlock(%b, %b)", (_SPACE, _UPKEEP))
+    connection.rollback()
 
 
 def hold_slot(connection: psycopg.Connection) -> int:

@@ -24,6 +24,11 @@ def partition_name(day: date) -> str:
     return f"post_emotions_{day:%Y%m%d}"
 
 
+def day_of(name: str) -> date:
+    """The day whose partition is called `name`."""
+    return datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date()
+
+
 def wanted(days: Iterable[date], today: date) -> list[date]:
     """Those of `days` that deserve a partition of their own, in order."""
     return sorted(day for day in set(days) if today - PAST <= day <= today + FUTURE)

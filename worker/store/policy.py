@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from worker.posts.order import Standing
     from worker.store.load import Hasher
 
     Cursor = psycopg.Cursor[tuple[object, ...]]
@@ -24,6 +25,14 @@ class Policy(NamedTuple):
     minute_floor: datetime | None
     author_key_fingerprint: bytes | None
     has_erasures: bool
+
+    def dropped(self, one: Standing) -> bool:
+        """Whether retention took the label of what stands: its row is on its way out as well."""
+        return (
+            self.label_floor is not None
+            and one.created_at is not None
+            and one.created_at < self.label_floor
+        )
 
 
 def read_policy(cursor: Cursor) -> Policy:

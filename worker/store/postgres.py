@@ -12,12 +12,12 @@ from psycopg.types.json import Jsonb
 
 from worker.errors import ClaimBusyError
 from worker.posts import Post
-from worker.posts.place import Partition
 from worker.store import writer
-from worker.store.interface import Claim, Position
+from worker.store.interface import Claim
+from worker.store.offsets import read_positions
 from worker.store.partitions import ensure_day, wanted
+from worker.store.policy import check_author_key, read_policy
 from worker.store.queries import query
-from worker.store.schema import OUTCOMES
 from worker.store.session import IDLE_IN_TRANSACTION_S, Session, StillBusyError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from worker.classifier.interface import ModelInfo
-    from worker.posts.place import Span
-    from worker.store.interface import LabelledBatch, Written
+    from worker.posts.place import Partition, Span
+    from worker.store.interface import LabelledBatch, Position, Written
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,17 @@ class PostgresStore:
             SchemaError: It was not migrated.
             WorkerError: It is not UTF-8, or its erasures need an author key that we lack.
         """
-        self._session.run(lambda _: None)
+
+        def look(connection: psycopg.Connection) -> None:
+            with connection.cursor() as cursor:
+                check_author_key(read_policy(cursor), self._session.hasher)
+            connection.rollback()
+
+        try:
+            self._session.run(look)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Ends the session."""
@@ -217,27 +227,7 @@ class PostgresStore:
 
     def positions(self, group: str, topics: Sequence[str] | None = None) -> list[Position]:
         """See `Store.positions`; None: of all topics."""
-        parameters = {"group": group, "topics": None if topics is None else list(topics)}
-
-        def read(connection: psycopg.Connection) -> list[Position]:
-            rows = connection.execute(query("positions"), parameters).fetchall()
-            connection.commit()
-            return [
-                Position(
-                    partition=Partition(row[0], row[1], row[2]),
-                    next_offset=row[3],
-                    owner_epoch=row[4],
-                    owner_id=row[5],
-                    watermark=row[6],
-                    updated_at=row[7],
-                    retired_at=row[8],
-                    consumed=row[9],
-                    outcomes=dict(zip(OUTCOMES, row[10:], strict=True)),
-                )
-                for row in rows
-            ]
-
-        return self._session.run(read)
+        return self._session.run(lambda connection: read_positions(connection, group, topics))
 
     def _ensure_days(self, connection: psycopg.Connection, days: set[date]) -> None:
         today = self._clock().date()

@@ -147,6 +147,12 @@ post_emotions = Table(
     Column("labelled_at", _TIME, nullable=False, server_default=func.now()),
     Column("text", Text),
     PrimaryKeyConstraint("platform", "post_id", "created_at", name="post_emotions_pkey"),
+    Index(
+        "post_emotions_created_at",
+        "created_at",
+        postgresql_using="brin",
+        postgresql_with={"pages_per_range": 32, "autosummarize": True},
+    ),
     postgresql_partition_by="RANGE (created_at)",
 )
 
@@ -163,6 +169,7 @@ trend_cells = Table(
     PrimaryKeyConstraint(
         "granularity", "dimension", "value", "bucket", "slot", name="trend_cells_pkey"
     ),
+    Index("trend_cells_unfolded", "bucket", postgresql_where=text("slot <> 0")),
     postgresql_partition_by="LIST (granularity)",
 )
 

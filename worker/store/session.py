@@ -14,7 +14,6 @@ from worker.errors import DependencyError, SchemaError, StoreUnavailableError, W
 from worker.store.connection import address, connect, first_line
 from worker.store.load import Hasher
 from worker.store.locks import hold_slot
-from worker.store.policy import check_author_key, read_policy
 from worker.store.queries import query
 
 if TYPE_CHECKING:
@@ -65,13 +64,13 @@ class Session:
     Args:
         url: The database.
         name: What `pg_stat_activity` shows.
-        author_key: Key of the author hashes; None stores no authors.
+        author_key: Key of the author hashes; None: authors have none.
 
     Attributes:
         slot: The slot of the trend cells to write to.
     """
 
-    def __init__(self, url: str, *, name: str, author_key: bytes | None) -> None:
+    def __init__(self, url: str, *, name: str, author_key: bytes | None = None) -> None:
         self._url = url
         self._name = name
         self._author_key = author_key
@@ -106,7 +105,7 @@ class Session:
         Raises:
             StoreUnavailableError: The database is away.
             SchemaError: It was not migrated.
-            WorkerError: It refuses the work, or its erasures need an author key that we lack.
+            WorkerError: It refuses the work.
             StillBusyError: A single attempt was allowed, and it met a lock.
         """
         for attempt in range(attempts):
@@ -193,7 +192,6 @@ class Session:
             row = cursor.execute("SELECT erasure_key FROM policy").fetchone()
             assert row is not None
             self._hasher = Hasher(row[0], self._author_key)
-            check_author_key(read_policy(cursor), self._hasher)
         connection.commit()
 
     def _away(self, error: Exception) -> StoreUnavailableError:

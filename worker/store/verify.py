@@ -52,9 +52,7 @@ def verify(connection: psycopg.Connection) -> Verified:
     It reads one snapshot, so it may run beside workers, and takes a time that grows with the
     labels. The connection must not be in a transaction.
     """
-    connection.autocommit = False
-    connection.isolation_level = IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
+    begin_snapshot(connection)
     with connection.cursor() as cursor:
         differences = (*_cells(cursor), *_identities(cursor), *_ledger(cursor))
         row = cursor.execute(
@@ -64,6 +62,13 @@ def verify(connection: psycopg.Connection) -> Verified:
     connection.rollback()
     assert row is not None
     return Verified(row[0], row[1], row[2], differences)
+
+
+def begin_snapshot(connection: psycopg.Connection) -> None:
+    """Lets the next statements, until a rollback, see one moment. Not in a transaction."""
+    connection.autocommit = False
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
 
 
 def _cells(cursor: psycopg.Cursor[tuple[object, ...]]) -> list[Difference]:

@@ -160,12 +160,17 @@ def _store_posts(
     stored = _lock(cursor, known) if known else {}
     if len(stored) != len(known) or (policy.has_erasures and _erased_since(cursor, ordinals)):
         raise ErasedMeanwhileError
-    outdated = {key: stored[key].created_at for key in erasing if key in stored}
+    standing_before = {key: one for key, one in stored.items() if not policy.dropped(one)}
+    outdated = {key: one.created_at for key, one in standing_before.items() if key in erasing}
     again = [ordinal for ordinal in ordinals if _identity(entries[ordinal]) in stored]
     if again:
-        refolded = fold(entries, again, stored, batch.generation)
+        refolded = fold(entries, again, standing_before, batch.generation)
         cursor.execute(query("update_identities"), {"ordinals": list(refolded.winners.values())})
-        outdated |= {key: stored[key].created_at for key in refolded.winners}
+        outdated |= {
+            key: standing_before[key].created_at
+            for key in refolded.winners
+            if key in standing_before
+        }
         outcomes |= refolded.outcomes
         standing_now |= refolded.winners
     if erasing:
@@ -175,15 +180,34 @@ def _store_posts(
     if labels:
         cursor.execute(query("insert_labels"), {"ordinals": labels, "model_id": batch.model_id})
     if labels or removed:
-        add_cells(cursor, labels, slot, policy)
+        add_cells(cursor, labels, slot, policy, batch.model_id)
     return outcomes
 
 
-def add_cells(cursor: Cursor, ordinals: Sequence[int], slot: int, policy: Policy) -> None:
-    """Gives the cells the labels at `ordinals`, less those that `remove_labels` took away."""
+def add_cells(
+    cursor: Cursor,
+    ordinals: Sequence[int],
+    slot: int,
+    policy: Policy,
+    model_id: int | None = None,
+) -> None:
+    """Gives the cells the labels at `ordinals`, less those that `remove_labels` took away.
+
+    Args:
+        cursor: In the transaction.
+        ordinals: Of the batch's posts whose labels were inserted.
+        slot: The slot to write to.
+        policy: As this transaction read it.
+        model_id: Who labelled those at `ordinals`; None where there are none.
+    """
     cursor.execute(
         query("add_cells"),
-        {"ordinals": list(ordinals), "slot": slot, "minute_floor": policy.minute_floor},
+        {
+            "ordinals": list(ordinals),
+            "slot": slot,
+            "minute_floor": policy.minute_floor,
+            "model_id": model_id,
+        },
     )
 
 

@@ -15,6 +15,7 @@ from worker.batching import Item
 from worker.errors import WorkerError
 from worker.store.connection import connect
 from worker.store.forget import forget
+from worker.store.postgres import PostgresStore
 from worker.store.session import Session
 from worker.store.verify import verify
 
@@ -237,7 +238,7 @@ def test_dead_letters_lose_their_bytes_those_before_and_those_after(
 
 
 def test_a_worker_without_the_authors_key_ends_rather_than_bring_them_back(
-    stream: Callable[..., Any], session: Session, build: Any, rows: Any
+    stream: Callable[..., Any], session: Session, build: Any, rows: Any, database_url: str
 ) -> None:
     running = stream()
     running.claim(0)
@@ -245,6 +246,7 @@ def test_a_worker_without_the_authors_key_ends_rather_than_bring_them_back(
     forget(session, (), {"alice"})
     with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
         running.store.write(batch)
-    with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
-        stream(author_key="another key of 16")
+    for key in (None, "another key of 16"):
+        with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
+            PostgresStore(database_url, group="g", author_key=key).open()
     assert rows("SELECT count(*)::int FROM posts") == [(0,)]

@@ -184,3 +184,7 @@ def test_postgres_16(postgres16: str) -> None:
     store = PostgresStore(postgres16, group="g")
     store.open()
     store.close()
+    with psycopg.connect(postgres16) as connection:
+        connection.execute("SELECT * FROM emotion_spikes()")
+        rolling = "SELECT * FROM emotion_rolling('1 hour', 'all', '*', now(), now() + '1 minute')"
+        assert len(connection.execute(rolling).fetchall()) in {8, 16}

@@ -126,7 +126,7 @@ def stored_cells(connection: psycopg.Connection) -> dict[tuple[Any, ...], tuple[
     )
     rows = connection.execute(
         f"SELECT granularity, bucket, dimension, value, {names} FROM trend_cells "
-        "GROUP BY 1, 2, 3, 4"
+        "WHERE dimension <> 'model' GROUP BY 1, 2, 3, 4"
     ).fetchall()
     return {row[:4]: row[4:] for row in rows if any(row[4:])}
 

@@ -181,9 +181,9 @@ def test_without_the_author_key_of_the_erasures_a_worker_does_not_start(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("UPDATE policy SET author_key_fingerprint = 'other'")
     with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
-        stream()
+        stream().store.open()
     with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
-        stream(author_key="k" * 32)
+        stream(author_key="k" * 32).store.open()
 
 
 def test_records_below_the_floor_are_expired_but_withdrawals_never(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import socket
@@ -17,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 import worker
 from worker.classifier import Text, load_classifier
+from worker.classifier.tokenizing import ids_of
 from worker.errors import ClassifierError, WorkerError
 from worker.posts import LABELS, Label, Unlabelled
 
@@ -275,6 +277,61 @@ def test_out_of_memory_lowers_the_budget_for_good(
     tokens.clear()
     classifier.classify(texts)
     assert max(tokens) <= 100
+
+
+@pytest.mark.parametrize("texts", [1, 2, 3, 7, 9])
+def test_out_of_memory_ends_only_where_one_text_alone_does_not_fit(
+    make_classifier: Callable[..., TransformerClassifier],
+    monkeypatch: pytest.MonkeyPatch,
+    texts: int,
+) -> None:
+    """Rows that only make the shapes few must not take the memory that a text needs."""
+    given = [Text(" ".join(letter * 12)) for letter in "abcdefghi"[:texts]]
+    expected = make_classifier(remembered=0).classify(given)
+    classifier = make_classifier(remembered=0, chunk_tokens=320)
+    tokens = _break(classifier, monkeypatch, torch.OutOfMemoryError("out"), over=16)
+
+    answers = classifier.classify(given)
+
+    assert all(_same(one, other) for one, other in zip(answers, expected, strict=True))
+    failed = [count for count in tokens if count > 16]
+    assert failed
+    assert all(after <= before / 2 for before, after in itertools.pairwise(failed))
+
+
+def test_a_score_that_is_no_number_is_that_text_s_alone(
+    make_classifier: Callable[..., TransformerClassifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by halves, as the pipeline does it, its neighbours get their labels all the same."""
+    classifier = make_classifier()
+    texts = [Text(f"so {letter}") for letter in "abcdefgh"]
+    expected = classifier.classify(texts)
+    classifier = make_classifier()
+    [key] = classifier._tokenizer.encode(["so e"])
+    assert key is not None
+    bad = int(ids_of(key)[2])
+    forward = classifier._model.forward
+
+    def poisoned(*args: Any, **inputs: Any) -> Any:
+        output = forward(*args, **inputs)
+        rows = (inputs["input_ids"] == bad).any(dim=1)
+        output.logits[rows, 3] = math.nan
+        return output
+
+    monkeypatch.setattr(classifier._model, "forward", poisoned)
+
+    def label(given: list[Text]) -> list[Label | Unlabelled | None]:
+        try:
+            return [*classifier.classify(given)]
+        except ClassifierError:
+            if len(given) == 1:
+                return [None]
+            return label(given[: len(given) // 2]) + label(given[len(given) // 2 :])
+
+    answers = label(texts)
+    assert [n for n, answer in enumerate(answers) if answer is None] == [4]
+    for n, answer in enumerate(answers):
+        assert answer is None or _same(answer, expected[n])
 
 
 def test_says_when_not_even_one_text_fits(

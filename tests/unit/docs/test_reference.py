@@ -12,6 +12,7 @@ import pytest
 
 from trainer.cli import COMMANDS as TRAINER_COMMANDS
 from worker.cli import COMMANDS
+from worker.metrics import reference_table
 from worker.settings import Settings
 from worker.store.schema import OUTCOMES, metadata
 
@@ -119,3 +120,14 @@ def test_each_outcome_is_in_the_ledger() -> None:
     ledger = _section(_page("tables"), "stream_offsets")
     for outcome in OUTCOMES:
         assert f"\n| `{outcome}` | " in ledger
+
+
+def test_metrics_page_lists_the_catalogue() -> None:
+    assert reference_table() in _page("metrics"), "python -m worker.metrics prints its table"
+
+
+def test_metrics_page_names_no_metric_that_is_gone() -> None:
+    series = ("_bucket", "_sum", "_count")
+    listed = set(re.findall(r"^\| `(emotion_worker_\w+)", reference_table(), re.MULTILINE))
+    for name in re.findall(r"emotion_worker_\w+", _page("metrics")):
+        assert {name, *(name.removesuffix(suffix) for suffix in series)} & listed, name

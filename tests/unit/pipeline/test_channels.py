@@ -113,3 +113,6 @@ def test_every_is_due_at_once_and_then_after_its_seconds() -> None:
     assert not every.due(), "what was missed is not made up for"
     now = 17.0
     assert every.due()
+    every.soon()
+    assert every.due(), "it could not be done"
+    assert not every.due()

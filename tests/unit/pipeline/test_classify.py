@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from worker.batching import Item, MicroBatch
 from worker.classifier import Text
 from worker.classifier.stub import StubClassifier
+from worker.errors import ClassifierError, WorkerError
+from worker.health import Pulse
+from worker.pipeline.classify import ClassifyStage
 from worker.posts import Post, Record, RecordRef, Rejection, Unlabelled, Withdrawal
 from worker.posts.place import Partition, Span
 from worker.source import TopicPartition
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.unit.pipeline.conftest import Rig
+    from worker.posts import Label
 
 TIME = datetime(2026, 3, 1, tzinfo=UTC)
 TOPIC_ID = UUID(int=1)
@@ -160,3 +164,72 @@ def test_an_abandoned_stage_does_not_wait_for_room(rig: Rig) -> None:
 
     assert not rig.classifying.turn(0)
     assert len(rig.channels.inbox) == before
+
+
+# A model that fails on everything
+
+
+class Counting(Pulse):
+    def __init__(self) -> None:
+        super().__init__()
+        self.beats = 0
+
+    def beat(self) -> None:
+        self.beats += 1
+
+
+class Forgetful(StubClassifier):
+    """Remembers labels, as the real one does; once `broken`, it fails on whatever is new to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self._seen: set[str] = set()
+
+    def classify(self, texts: Sequence[Text]) -> list[Label | Unlabelled]:
+        if self.broken and any(text.text not in self._seen for text in texts):
+            raise ClassifierError("the weights are gone")
+        self._seen |= {text.text for text in texts}
+        return super().classify(texts)
+
+
+def test_a_model_that_fails_on_every_text_is_no_post_s_fault(rig: Rig) -> None:
+    _hold(rig, 0)
+    model = Forgetful()
+    rig.classifying = ClassifyStage(model, 1, rig.assignment, rig.channels)
+    rig.classifying.label(_batch([_post(0, n, f"text {n}") for n in range(50)]))
+    model.broken = True
+
+    with pytest.raises(WorkerError, match="fails on every text: the weights are gone") as raised:
+        rig.classifying.label(_batch([_post(0, n, f"text {n}") for n in range(40, 60)]))
+
+    assert raised.value.exit_code == 1
+    assert "Nothing of the batch was stored" in str(raised.value)
+
+
+def test_each_post_to_blame_is_told_from_the_model(rig: Rig) -> None:
+    """The first one's probe must not answer for the second's: labels are remembered."""
+    _hold(rig, 0)
+    model = Forgetful()
+    rig.classifying = ClassifyStage(model, 1, rig.assignment, rig.channels)
+    classify, failures = model.classify, 0
+
+    def breaks_later(texts: Sequence[Text]) -> list[Label | Unlabelled]:
+        nonlocal failures
+        if any("poison" in text.text for text in texts):
+            failures += len(texts) == 1
+            model.broken = failures == 2
+            raise ClassifierError("the forward pass failed")
+        return classify(texts)
+
+    model.classify = breaks_later  # type: ignore[method-assign]
+    with pytest.raises(WorkerError, match="every text"):
+        rig.classifying.label(_batch([_post(0, 0, "poison one"), _post(0, 1, "poison two")]))
+    assert failures == 2
+
+
+def test_the_stage_shows_signs_of_life_while_it_looks_for_what_is_to_blame(rig: Rig) -> None:
+    _hold(rig, 0)
+    pulse = rig.classifying._pulse = Counting()
+    rig.classifying.label(_batch([_post(0, n, "poison" if n == 3 else f"{n}") for n in range(16)]))
+    assert pulse.beats == 9  # the whole, then two for each of the four halvings

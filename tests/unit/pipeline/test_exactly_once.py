@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from worker.errors import SourceUnavailableError
 from worker.pipeline.channels import WAITING_BATCHES
-from worker.pipeline.poll import LOOK_S, RECLAIM_S
+from worker.pipeline.claiming import RECLAIM_S
+from worker.pipeline.poll import LOOK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.pipeline.poll import MIRROR_S, RECLAIM_S
+from worker.pipeline.claiming import RECLAIM_S
+from worker.pipeline.poll import MIRROR_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
+
+from worker.errors import SourceUnavailableError
 from worker.pipeline.poll import BEAT_S, LOOK_S, MIRROR_S, POLL_S
 from worker.posts.place import Partition
 
@@ -331,3 +334,19 @@ def test_without_targets_it_is_never_drained(rig: Rig) -> None:
     rig.source.assign(rig.places)
     rig.turns(10, seconds=LOOK_S)
     assert not rig.poll.drained
+
+
+def test_a_question_without_an_answer_is_asked_again_at_once(rig: Rig) -> None:
+    """Or the broker would be said to be back at each turn that has nothing to ask."""
+    [place] = rig.places
+    rig.source.assign([place])
+    rig.turns()
+    rig.now += BEAT_S
+    rig.source.away["ends"] = 4
+    for _ in range(4):
+        rig.source.append(place)
+        with pytest.raises(SourceUnavailableError):
+            rig.poll.turn()
+        rig.work()
+    rig.turns()
+    assert rig.stored(place) == [0, 1, 2, 3], "and the polling goes on meanwhile"

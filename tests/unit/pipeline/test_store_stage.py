@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from worker.errors import WorkerError
 from worker.pipeline.channels import Backoff
 from worker.pipeline.messages import (
     Ask,
@@ -221,6 +222,23 @@ def test_a_heartbeat_of_what_is_no_longer_ours_is_not_sent(make_rig: Callable[..
     assert rig.store.away == 1
 
 
+def test_a_heartbeat_tells_an_idle_partition_that_it_was_moved(
+    make_rig: Callable[..., Rig],
+) -> None:
+    """As `offsets set` does: no batch of it would meet the fence."""
+    rig = make_rig(partitions=3)
+    moved, still, read_on = rig.places
+    beats = [_claimed(rig, place) for place in rig.places]
+    spans = tuple(Span(claim.partition, claim.epoch, 0, 0, TIME) for claim in beats)
+    rig.claim_elsewhere(moved)
+    # Not fenced: a batch of it was stored since the heartbeat was asked for.
+    rig.row(read_on).next_offset = 1
+    rig.channels.inbox.ask(Beat(spans))
+    assert rig.storing.turn(0)
+    assert [reply for reply in _replies(rig) if isinstance(reply, Fenced)] == [Fenced(spans[:1])]
+    assert rig.row(still).watermark == TIME
+
+
 def test_standings(rig: Rig) -> None:
     [place] = rig.places
     _claimed(rig, place, offset=4)
@@ -269,3 +287,45 @@ def test_an_abandoned_stage_does_not_wait_for_the_database(rig: Rig) -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert rig.stored(place) == []
+
+
+# Dead letters' own topic
+
+
+class Letters:
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    def send(self, record: Record, rejection: Rejection) -> None:
+        assert record.ref == rejection.ref
+        self.offsets.append(record.ref.offset)
+
+
+@pytest.mark.parametrize("lost", [0, 1], ids=["answered", "answer lost"])
+def test_dead_letters_are_sent_on_once_they_are_stored(
+    make_rig: Callable[..., Rig], lost: int
+) -> None:
+    rig = make_rig(partitions=2)
+    ours, theirs = (_claimed(rig, place) for place in rig.places)
+    letters = rig.storing._letters = Letters()
+    rig.store.lost = lost
+    rig.store.claim(theirs.partition, 2, "another")  # a fenced partition's are not ours to send
+    rig.channels.inbox.put(_batch(_span(ours, 0, 3), _span(theirs, 0, 2)), 0)
+
+    rig.storing.turn(0)
+
+    assert letters.offsets == [0, 1, 2]
+
+
+def test_no_dead_letter_is_sent_before_it_is_stored(rig: Rig) -> None:
+    claim = _claimed(rig, rig.places[0])
+    letters = rig.storing._letters = Letters()
+    rig.channels.inbox.put(_batch(_span(claim, 0, 3)), 0)
+
+    def fail(_: object) -> None:
+        raise WorkerError("no")
+
+    rig.store.write = fail  # type: ignore[method-assign,assignment]
+    with pytest.raises(WorkerError):
+        rig.storing.turn(0)
+    assert letters.offsets == []

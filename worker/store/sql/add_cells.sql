@@ -2,13 +2,13 @@
 WITH changes AS (
     SELECT
         1 AS sign, created_at, platform, lang, topic, hashtags, emotion,
-        sadness, joy, love, anger, fear, surprise
+        sadness, joy, love, anger, fear, surprise, %(model_id)b::integer AS model_id
     FROM batch_posts
     WHERE ordinal = ANY (%(ordinals)b)
     UNION ALL
     SELECT
         -1, created_at, platform, lang, topic, hashtags, emotion,
-        sadness, joy, love, anger, fear, surprise
+        sadness, joy, love, anger, fear, surprise, model_id
     FROM batch_removed
 ), minutes AS (
     SELECT
@@ -28,11 +28,7 @@ WITH changes AS (
         coalesce(sum(sign * c.fear), 0) AS fear_score,
         coalesce(sum(sign * c.surprise), 0) AS surprise_score
     FROM changes c
-    CROSS JOIN LATERAL (
-        VALUES ('all', '*'), ('platform', platform), ('lang', coalesce(lang, 'und')), ('topic', topic)
-        UNION ALL
-        SELECT 'hashtag', tag FROM unnest(hashtags) AS tag
-    ) AS d (dimension, value)
+    CROSS JOIN LATERAL emotion_dimensions(c.platform, c.lang, c.topic, c.hashtags, c.model_id) AS d
     GROUP BY 1, 2, 3
 ), cells AS (
     SELECT '1m' AS granularity, *

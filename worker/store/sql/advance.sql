@@ -1,7 +1,10 @@
 UPDATE stream_offsets s
 SET next_offset = k.next_offset,
     -- Never ahead of the clock: one record from the year 9999 would complete all there is to come.
-    watermark = greatest(s.watermark, least(k.watermark, now())),
+    -- None at all where the span says nothing of time: LEAST alone would make that the clock's.
+    watermark = greatest(
+        s.watermark, CASE WHEN k.watermark IS NOT NULL THEN least(k.watermark, now()) END
+    ),
     updated_at = now(),
     tripped_at = NULL,
     consumed = s.consumed + k.labelled + k.unlabelled + k.replaced + k.duplicates + k.stale

@@ -7,12 +7,13 @@ WITH removed AS (
         AND e.created_at BETWEEN %(oldest)b AND %(newest)b
     RETURNING
         e.created_at, e.platform, e.lang, e.topic, e.hashtags, e.emotion,
-        e.sadness, e.joy, e.love, e.anger, e.fear, e.surprise
+        e.sadness, e.joy, e.love, e.anger, e.fear, e.surprise, e.model_id
 )
 INSERT INTO batch_removed
 SELECT
     created_at, platform, lang, topic, hashtags, emotion,
     round(sadness::float8 * 1e6)::integer, round(joy::float8 * 1e6)::integer,
     round(love::float8 * 1e6)::integer, round(anger::float8 * 1e6)::integer,
-    round(fear::float8 * 1e6)::integer, round(surprise::float8 * 1e6)::integer
+    round(fear::float8 * 1e6)::integer, round(surprise::float8 * 1e6)::integer,
+    model_id
 FROM removed

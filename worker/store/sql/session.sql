@@ -53,5 +53,6 @@ CREATE TEMP TABLE IF NOT EXISTS batch_removed (
     love integer,
     anger integer,
     fear integer,
-    surprise integer
+    surprise integer,
+    model_id integer
 ) ON COMMIT DELETE ROWS;

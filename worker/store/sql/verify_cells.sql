@@ -9,12 +9,7 @@ WITH policy_now AS (
         round(e.fear::float8 * 1e6)::bigint AS fear,
         round(e.surprise::float8 * 1e6)::bigint AS surprise
     FROM post_emotions e
-    CROSS JOIN LATERAL (
-        VALUES ('all', '*'), ('platform', e.platform), ('lang', coalesce(e.lang, 'und')),
-            ('topic', e.topic)
-        UNION ALL
-        SELECT 'hashtag', tag FROM unnest(e.hashtags) AS tag
-    ) AS d (dimension, value)
+    CROSS JOIN LATERAL emotion_dimensions(e.platform, e.lang, e.topic, e.hashtags, e.model_id) AS d
 ), wanted AS (
     SELECT
         g.granularity, dimension, value, date_trunc(g.unit, created_at, 'UTC') AS bucket,

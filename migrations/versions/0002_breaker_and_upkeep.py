@@ -1,4 +1,4 @@
-"""The circuit breaker's mark.
+"""The circuit breaker's mark, and an index for the upkeep.
 
 Revision ID: 0002
 Revises: 0001
