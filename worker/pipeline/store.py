@@ -119,7 +119,7 @@ class StoreStage:
                     log.warning("the database is away; waiting for it", extra={"error": str(error)})
                 self._last_refused = True
                 self._channels.health.down("database", str(error))
-                self._channels.abandoned.wait(self._backoff.next_s())
+                self._pulse.wait(self._channels.abandoned, self._backoff.next_s())
                 continue
             if self._last_refused:
                 log.warning("the database is back")

@@ -20,12 +20,15 @@ from worker.pipeline.channels import Backoff, Channels
 from worker.pipeline.classify import ClassifyStage
 from worker.pipeline.poll import PollStage
 from worker.pipeline.store import StoreStage
+from worker.pipeline.upkeep import Upkeep
 from worker.pipeline.watchdog import Watchdog
 from worker.serving import serve
 from worker.source.assignment import Assignment
 from worker.source.consumer import KafkaSource
 from worker.source.letters import LetterTopic
+from worker.store.maintain import Keep
 from worker.store.postgres import PostgresStore
+from worker.store.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +143,7 @@ class Worker:
                 targets=targets,
             )
             threads = self._threads(model_id)
+            self._keep_up()
             if ready is not None:
                 ready()
             self._loop(poll)
@@ -195,6 +199,18 @@ class Worker:
             thread.start()
         return threads
 
+    def _keep_up(self) -> None:
+        """Starts the upkeep. Nobody waits for its thread: what it leaves undone, the next does."""
+        every_s = self._settings.maintain_seconds
+        if every_s:
+            upkeep = Upkeep(
+                Session(self._settings.database, name="emotion-worker upkeep"),
+                Keep.of(self._settings),
+                every_s=every_s,
+                stopping=self._channels.stopping,
+            )
+            Thread(target=upkeep.run, name="upkeep", daemon=True).start()
+
     def _guarded(self, run: Callable[[], None]) -> None:
         try:
             run()
@@ -217,7 +233,7 @@ class Worker:
                     log.warning("the broker is away; waiting for it", extra={"error": str(error)})
                 away = True
                 self._health.down("broker", str(error))
-                self._channels.stopping.wait(backoff.next_s())
+                pulse.wait(self._channels.stopping, backoff.next_s())
                 continue
             if away:
                 log.warning("the broker is back")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -189,6 +189,34 @@ def test_a_topic_made_anew_is_a_new_log(
     assert rig.store.rows[old].retired
     assert rig.stored(place) == list(range(records + 1)), "its first records are not old ones"
     assert "made anew" in caplog.text or not records
+
+
+def test_a_topic_made_anew_while_a_claim_waits_for_the_broker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bounds are then another log's: they must not move the position of the one claimed."""
+    [place] = rig.places
+    rig.source.append(place, 4)
+    rig.source.assign([place])
+    rig.turns()
+    old = rig.source.partition_at(place)
+    rig.source.revoke([place])
+    rig.turns()
+    ask = rig.source.bounds
+
+    def made_anew(places: Any) -> Any:
+        monkeypatch.setattr(rig.source, "bounds", ask)
+        rig.source.make(1, topic_id=2)
+        rig.source.append(place, 2)
+        return ask(places)
+
+    monkeypatch.setattr(rig.source, "bounds", made_anew)
+    rig.source.assign([place])
+    rig.turns()
+
+    assert rig.store.stored[old] == [0, 1, 2, 3]
+    assert rig.store.rows[old].next_offset == 4
+    assert rig.stored(place) == [0, 1]
 
 
 def test_a_consumer_that_goes_back_by_itself_stores_nothing_twice(rig: Rig) -> None:
