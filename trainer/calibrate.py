@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 MAX_UNCERTAIN: Final = 0.05
 """Share of the validation posts that the threshold may make `uncertain`."""
+MIN_NEUTRAL_UNCERTAIN: Final = 0.90
+"""Share of the neutral validation posts that should be `uncertain`."""
+MAX_EMOTIONAL_UNCERTAIN: Final = 0.15
+"""Share of the validation posts with an emotion that may be `uncertain` for that."""
 _RANGE: Final = (0.05, 20.0)
 _STEPS: Final = 60
 
 
-def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
+def fit_temperature(
+    logits: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None
+) -> float:
     """Finds the temperature that minimizes the mean negative log likelihood.
 
     The loss is convex in 1 / temperature, so its slope has one root, found by bisection (Guo et
@@ -27,6 +33,7 @@ def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
     Args:
         logits: Shape (texts, labels).
         labels: Indices of the right labels, shape (texts,).
+        weights: How much each text counts, shape (texts,); None counts all alike.
 
     Returns:
         Between 0.05 and 20, the ends where all or none of the answers are right; four decimals.
@@ -35,7 +42,8 @@ def fit_temperature(logits: NDArray[Any], labels: NDArray[Any]) -> float:
 
     def slope(temperature: float) -> float:
         probabilities = np.exp(log_softmax(logits, temperature))
-        return float(((probabilities * logits).sum(axis=-1) - right).mean())
+        slopes = (probabilities * logits).sum(axis=-1) - right
+        return float(np.average(slopes, weights=weights))
 
     low, high = (math.log(end) for end in _RANGE)
     for _ in range(_STEPS):
@@ -64,3 +72,22 @@ def choose_threshold(confidence: NDArray[Any], max_uncertain: float = MAX_UNCERT
         if (confidence < hundredths / 100).mean() <= max_uncertain:
             return hundredths / 100
     return 0.0
+
+
+def choose_neutral_threshold(emotional: NDArray[Any], neutral: NDArray[Any]) -> float:
+    """Chooses the confidence below which a post is `uncertain`, where neutral posts are known.
+
+    The rule: the smallest multiple of 0.01 that makes at least 90 % of the neutral posts uncertain;
+    where that would make more than 15 % of the emotional ones uncertain, the largest that does not.
+
+    Args:
+        emotional: Calibrated confidence of validation posts that have one of the six emotions.
+        neutral: Of validation posts that have none.
+    """
+    allowed = [
+        hundredths / 100
+        for hundredths in range(100)
+        if (emotional < hundredths / 100).mean() <= MAX_EMOTIONAL_UNCERTAIN
+    ]
+    enough = [one for one in allowed if (neutral < one).mean() >= MIN_NEUTRAL_UNCERTAIN]
+    return enough[0] if enough else allowed[-1]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "train": "fine-tune an encoder, choose a seed on validation",
-    "evaluate": "accuracy, macro-F1, loss, calibration, confusion",
+    "evaluate": "accuracy, macro-F1, loss, calibration, slices, mistakes",
+    "compare": "two models on the same posts, with a significance test",
     "package": "calibrate a run's model and write it as a bundle",
 }
 """Each subcommand is `command` in `trainer.commands.<name>`; a help page imports none of them."""

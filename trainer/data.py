@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from worker.errors import DependencyError, SettingsError, WorkerError
-from worker.posts import LABELS
+from trainer.hub import WITHOUT, quiet_hub
+from trainer.labels import outputs
+from trainer.readers import SUFFIXES, Columns, DataError, Row, read
+from worker.errors import DependencyError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "SPLITS",
+    "Columns",
+    "DataError",
+    "Dataset",
+    "Labelling",
+    "Split",
+    "load",
+    "load_split",
+]
 
 SPLITS: Final = ("train", "val", "test")
 _SPLIT_NAMES: Final = {
@@ -28,10 +40,7 @@ _SPLIT_NAMES: Final = {
 }
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _HELD_OUT_PER_MILLE: Final = 100
-
-
-class DataError(WorkerError):
-    """A data file does not fit; the message names the file and the line."""
+_NAMES: Final = outputs(neutral=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +49,85 @@ class Split:
 
     Attributes:
         texts: As they stand in the file.
-        labels: Indices into `LABELS`, one per text.
+        labels: Indices into `trainer.labels.outputs(neutral=True)`, one per text.
+        langs: BCP 47 tags, one per text, where the source says any; else empty.
     """
 
     texts: tuple[str, ...]
     labels: tuple[int, ...]
+    langs: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def take(self, indices: Iterable[int]) -> Split:
+        """The examples at these places, in this order."""
+        chosen = list(indices)
+        return Split(
+            tuple(self.texts[i] for i in chosen),
+            tuple(self.labels[i] for i in chosen),
+            tuple(self.langs[i] for i in chosen) if self.langs else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """How a source's own labels become ours.
+
+    Attributes:
+        names: What its label numbers stand for; empty: our own labels.
+        mapping: Its names to ours; a name that is not in it stands for itself.
+        strict: Whether a label that is none of ours is refused, rather than left out.
+        several: A post with several labels: `refuse` it, `skip` it, or `merge` its labels where
+            they all become the same one (those that are left out don't count).
+        neutral: Whether `neutral` is one of our labels here, as the last.
+    """
+
+    names: tuple[str, ...] = ()
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = True
+    several: str = "refuse"
+    neutral: bool = False
+
+    def index(self, value: object, where: str) -> int | None:
+        """The label's index among ours; None leaves the post out.
+
+        Raises:
+            DataError: The label is unknown.
+        """
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if len(values) != 1 and self.several != "merge":
+            if self.several == "skip" and values:
+                return None
+            raise DataError(f"{where}: {len(values)} labels; a post has one")
+        found = {index for one in values if (index := self._one(one, where)) is not None}
+        return found.pop() if len(found) == 1 else None
+
+    def _one(self, value: object, where: str) -> int | None:
+        name = str(value).strip()
+        ours = outputs(neutral=self.neutral)
+        names = self.names or ours
+        if name.isascii() and name.isdigit() and name not in self.mapping:
+            number = int(name)
+            if number >= len(names):
+                self._refuse(name, where)
+            name = names[number]
+        elif self.names and name not in self.names:
+            self._refuse(name, where)
+        name = self.mapping.get(name, name)
+        if name in ours:
+            return ours.index(name)
+        if self.strict:
+            self._refuse(name, where)
+        return None
+
+    def _refuse(self, name: str, where: str) -> None:
+        names = self.names or outputs(neutral=self.neutral)
+        known = ", ".join(dict.fromkeys((*self.mapping, *names)))
+        raise DataError(
+            f"{where}: unknown label {name[:40]!r}; the labels are {known} (or 0 to "
+            f"{len(names) - 1}); --label OLD=NEW renames one"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,46 +165,77 @@ class Dataset:
             if name in self.splits:
                 split = self.splits[name]
                 for text, label in zip(split.texts, split.labels, strict=True):
-                    row = json.dumps([name, LABELS[label], text], ensure_ascii=True)
+                    row = json.dumps([name, _NAMES[label], text], ensure_ascii=True)
                     digest.update(row.encode("ascii") + b"\n")
         return digest.hexdigest()
 
 
-def load(source: str) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a source is to be read; `held_out` is for `val` and `test`."""
+
+    columns: Columns
+    labelling: Labelling
+    held_out: Labelling
+
+    def of(self, split: str) -> Labelling:
+        return self.labelling if split == "train" else self.held_out
+
+
+def load(
+    source: str,
+    *,
+    columns: Columns | None = None,
+    labelling: Labelling | None = None,
+    held_out: Labelling | None = None,
+) -> Dataset:
     """Loads a data set.
 
     Args:
         source: A folder with `train`, `val` (or `validation`, `dev`) and `test` as `.txt` of
-            `text;label` lines, `.csv` or `.jsonl` with the columns `text` and `label`; one such
-            file, which is split 80/10/10 by a hash of the text (equal texts stay together); or a
-            hub id, which needs the package `datasets`.
+            `text;label` lines, `.tsv` of text, tab, labels, or `.csv`, `.jsonl` or `.parquet` with
+            columns; one such file, which is split 80/10/10 by a hash of the text (equal texts stay
+            together); or a hub id, which needs the package `datasets`.
+        columns: What the columns are called.
+        labelling: How its labels become ours.
+        held_out: The same for `val` and `test`, where it differs.
 
     Raises:
         SettingsError: There is nothing there that could be read.
         DataError: A line does not fit.
-        DependencyError: The hub could not be reached, or `datasets` is not installed.
+        DependencyError: The hub could not be reached, or a package is not installed.
     """
+    usual = labelling or Labelling()
+    form = _Form(columns or Columns(), usual, held_out or usual)
     path = Path(source)
     if path.is_dir():
-        return _from_folder(source, path)
+        return _from_folder(source, path, form)
     if path.is_file():
-        return Dataset(source, _divide(_read(path)))
+        return Dataset(source, _divide(_read(path, form.columns, form.labelling)))
     if _HUB_ID.fullmatch(source):
-        return _from_hub(source)
+        return _from_hub(source, form)
     raise SettingsError(f"--data {source}: no such file or folder")
 
 
-def load_split(source: str, name: str) -> Split:
+def load_split(
+    source: str,
+    name: str,
+    *,
+    columns: Columns | None = None,
+    labelling: Labelling | None = None,
+) -> Split:
     """Loads the split that is to be measured: of a single file, all of it."""
     path = Path(source)
-    return _read(path) if path.is_file() else load(source).split(name)
+    if path.is_file():
+        return _read(path, columns or Columns(), labelling or Labelling())
+    return load(source, columns=columns, labelling=labelling).split(name)
 
 
-def _from_folder(source: str, folder: Path) -> Dataset:
+def _from_folder(source: str, folder: Path, form: _Form) -> Dataset:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = _SPLIT_NAMES.get(path.stem)
-        if name is None or path.suffix not in _READERS:
+        if name is None or path.suffix not in SUFFIXES:
             continue
         if name in found:
             raise SettingsError(
@@ -134,90 +245,31 @@ def _from_folder(source: str, folder: Path) -> Dataset:
     if not found:
         raise SettingsError(
             f"--data {source}: no train, val or test file in this folder "
-            f"(endings: {', '.join(_READERS)})"
+            f"(endings: {', '.join(SUFFIXES)})"
         )
-    return Dataset(source, {name: _read(found[name]) for name in SPLITS if name in found})
-
-
-def _read(path: Path) -> Split:
-    reader = _READERS.get(path.suffix)
-    if reader is None:
-        raise SettingsError(f"{path}: ends in none of {', '.join(_READERS)}")
-    texts, labels = [], []
-    try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            for number, text, label in reader(path, lines):
-                if not isinstance(text, str) or not text.strip():
-                    raise DataError(f"{path}, line {number}: no text")
-                texts.append(text)
-                labels.append(_label(label, f"{path}, line {number}"))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start})") from error
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    if not texts:
-        raise DataError(f"{path}: no examples in this file")
-    return Split(tuple(texts), tuple(labels))
-
-
-def _label(value: object, where: str) -> int:
-    name = str(value).strip()
-    if name in LABELS:
-        return LABELS.index(name)
-    if name.isascii() and name.isdigit() and int(name) < len(LABELS):
-        return int(name)
-    raise DataError(
-        f"{where}: unknown label {name[:40]!r}; the labels are {', '.join(LABELS)} "
-        f"(or 0 to {len(LABELS) - 1})"
+    return Dataset(
+        source,
+        {name: _read(found[name], form.columns, form.of(name)) for name in SPLITS if name in found},
     )
 
 
-def _read_txt(path: Path, lines: Any) -> Iterator[tuple[int, object, object]]:  # noqa: ANN401
-    for number, line in enumerate(lines, start=1):
-        row = line.rstrip("\r\n")
-        if not row.strip():
-            continue
-        text, semicolon, label = row.rpartition(";")
-        if not semicolon:
-            raise DataError(f"{path}, line {number}: no semicolon; a line is text;label")
-        yield number, text, label
+def _read(path: Path, columns: Columns, labelling: Labelling) -> Split:
+    return _gather(read(path, columns), labelling, str(path))
 
 
-def _read_csv(path: Path, lines: Any) -> Iterator[tuple[int, object, object]]:  # noqa: ANN401
-    reader = csv.DictReader(lines, strict=True)
-    try:
-        columns = reader.fieldnames or []
-        if missing := {"text", "label"} - set(columns):
-            raise DataError(
-                f"{path}, line 1: no column {' and '.join(sorted(missing))} "
-                f"(the columns are: {', '.join(columns) or 'none'})"
-            )
-        for row in reader:
-            if row["label"] is None or None in row:
-                raise DataError(f"{path}, line {reader.line_num}: {len(columns)} columns expected")
-            yield reader.line_num, row["text"], row["label"]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}") from error
-
-
-def _read_jsonl(path: Path, lines: Any) -> Iterator[tuple[int, object, object]]:  # noqa: ANN401
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not JSON: {error}") from error
-        if not isinstance(row, dict) or not {"text", "label"} <= row.keys():
-            raise DataError(f"{path}, line {number}: no object with text and label")
-        yield number, row["text"], row["label"]
-
-
-_READERS: Final[Mapping[str, Callable[[Path, Any], Iterator[tuple[int, object, object]]]]] = {
-    ".txt": _read_txt,
-    ".csv": _read_csv,
-    ".jsonl": _read_jsonl,
-}
+def _gather(rows: Iterable[Row], labelling: Labelling, source: str) -> Split:
+    texts, labels, langs = [], [], []
+    for row in rows:
+        if not isinstance(row.text, str) or not row.text.strip():
+            raise DataError(f"{row.where}: no text")
+        label = labelling.index(row.label, row.where)
+        if label is not None:
+            texts.append(row.text)
+            labels.append(label)
+            langs.append(row.lang)
+    if not texts:
+        raise DataError(f"{source}: no examples in this file")
+    return Split(tuple(texts), tuple(labels), tuple(langs) if any(langs) else ())
 
 
 def _divide(split: Split) -> dict[str, Split]:
@@ -226,39 +278,37 @@ def _divide(split: Split) -> dict[str, Split]:
         bucket = int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") % 1000
         held_out = bucket // _HELD_OUT_PER_MILLE
         parts[("test", "val")[held_out] if held_out < 2 else "train"].append(index)
-    return {
-        name: Split(tuple(split.texts[i] for i in indices), tuple(split.labels[i] for i in indices))
-        for name, indices in parts.items()
-        if indices
-    }
+    return {name: split.take(indices) for name, indices in parts.items() if indices}
 
 
-def _from_hub(source: str) -> Dataset:
-    advice = "give a folder with train.txt, val.txt and test.txt instead: --data FOLDER"
+def _from_hub(source: str, form: _Form) -> Dataset:
     try:
         hub = import_module("datasets")
     except ImportError as error:
         raise DependencyError(
             f"--data {source}: no such file or folder, and reading it from the Hugging Face hub "
-            f"needs the package datasets (pip install datasets); or {advice}"
+            f"needs the package datasets (pip install datasets); {WITHOUT}"
         ) from error
     try:
-        loaded = hub.load_dataset(source)
+        with quiet_hub():
+            loaded = hub.load_dataset(source)
     except Exception as error:
         raise DependencyError(
             f"--data {source}: not to be had from the Hugging Face hub "
-            f"({type(error).__name__}); {advice}"
+            f"({type(error).__name__}); {WITHOUT}"
         ) from error
     splits: dict[str, Split] = {}
     for hub_name, rows in loaded.items():
         name = _SPLIT_NAMES.get(hub_name)
         if name is None:
             continue
-        if missing := {"text", "label"} - set(rows.column_names):
-            raise DataError(f"{source}, {hub_name}: no column {' and '.join(sorted(missing))}")
-        labels = [
-            _label(label, f"{source}, {hub_name}, row {row}")
-            for row, label in enumerate(rows["label"])
-        ]
-        splits[name] = Split(tuple(rows["text"]), tuple(labels))
+        where = f"{source}, {hub_name}"
+        form.columns.check(list(rows.column_names), where)
+        found = (
+            Row(f"{where}, row {number}", text, label)
+            for number, (text, label) in enumerate(
+                zip(rows[form.columns.text], rows[form.columns.label], strict=True)
+            )
+        )
+        splits[name] = _gather(found, form.of(name), where)
     return Dataset(source, {name: splits[name] for name in SPLITS if name in splits})

@@ -10,6 +10,7 @@ from typing import Final
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+from trainer.hub import WITHOUT, quiet_hub
 from worker.errors import DependencyError, SettingsError
 
 WEIGHTS: Final = "model.safetensors"
@@ -47,15 +48,15 @@ def sha256(encoder: Path) -> str:
 
 
 def _from_hub(source: str) -> Path:
-    advice = "give a folder that holds the encoder: --base FOLDER"
     if not _HUB_ID.fullmatch(source):
         raise SettingsError(f"--base {source}: no such folder")
     try:
-        return Path(snapshot_download(source, allow_patterns=list(_WANTED)))
+        with quiet_hub():
+            return Path(snapshot_download(source, allow_patterns=list(_WANTED)))
     except HFValidationError as error:
         raise SettingsError(f"--base {source}: no such folder, and no hub id") from error
     except (OSError, HfHubHTTPError) as error:
         raise DependencyError(
             f"--base {source}: not to be had from the Hugging Face hub "
-            f"({type(error).__name__}); {advice}"
+            f"({type(error).__name__}); {WITHOUT}"
         ) from error

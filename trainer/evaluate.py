@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from trainer import metrics
 from trainer import run as run_folder
 from trainer.encoding import encode
+from trainer.labels import NEUTRAL
 from trainer.quiet import quiet
 from worker.errors import DependencyError, SettingsError
 from worker.posts import LABELS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
-    from trainer.data import Split
 
 _BATCH = 64
 _DEFAULT_MAX_LENGTH = 64
@@ -35,31 +35,20 @@ class Model:
     """A model that can be measured.
 
     Attributes:
-        network: A sequence classifier over `LABELS`, in evaluation mode, fp32.
+        network: A sequence classifier over `outputs`, in evaluation mode, fp32.
         tokenizer: Its tokenizer.
         max_length: Tokens a text is cut to.
         temperature: What its logits are divided by.
+        threshold: Confidence below which a post is `uncertain`; 0 where the model has none.
+        outputs: Names of its outputs: the six emotions and, where it has it, `neutral`.
     """
 
     network: Any
     tokenizer: PreTrainedTokenizerFast
     max_length: int
     temperature: float
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a model does on a split.
-
-    Attributes:
-        figures: The four headline figures.
-        confusion: Counts by (right label, predicted label), shape (labels, labels).
-        f1: By label, shape (labels,).
-    """
-
-    figures: metrics.Figures
-    confusion: NDArray[np.int64]
-    f1: NDArray[np.float64]
+    threshold: float = 0.0
+    outputs: tuple[str, ...] = LABELS
 
 
 def load(source: str) -> Model:
@@ -74,7 +63,7 @@ def load(source: str) -> Model:
         DependencyError: The hub could not be reached.
     """
     folder = Path(source)
-    temperature, max_length = 1.0, None
+    temperature, threshold, max_length = 1.0, 0.0, None
     if (folder / run_folder.RECORD).is_file():
         run = run_folder.load(folder)
         folder, max_length = run.model_folder(run.chosen.seed), run.recipe.max_length
@@ -82,6 +71,7 @@ def load(source: str) -> Model:
         try:
             bundle = json.loads((folder / "bundle.json").read_text("utf-8"))
             temperature, max_length = float(bundle["temperature"]), int(bundle["max_length"])
+            threshold = float(bundle["threshold"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SettingsError(f"{source}: its bundle.json is broken: {error}") from error
     name = str(folder) if folder.is_dir() else source
@@ -89,33 +79,21 @@ def load(source: str) -> Model:
         with quiet():
             network = AutoModelForSequenceClassification.from_pretrained(name, dtype=torch.float32)
             tokenizer: Any = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         if folder.is_dir():
             raise SettingsError(f"{source}: no model could be loaded there: {reason}") from error
         raise DependencyError(
             f"{source}: no such folder, and not to be had from the Hugging Face hub: {reason}"
         ) from error
-    found = tuple(network.config.id2label.values())
-    if found != LABELS:
+    found = tuple(network.config.id2label[index] for index in range(network.config.num_labels))
+    if found not in {LABELS, (*LABELS, NEUTRAL)}:
         raise SettingsError(
-            f"{source}: its labels are {', '.join(map(str, found))}; "
-            f"they have to be {', '.join(LABELS)}, in this order"
+            f"{source}: its labels are {', '.join(map(str, found))}; they have to be "
+            f"{', '.join(LABELS)}, in this order, with {NEUTRAL} as a seventh or without"
         )
     limit = max_length or min(tokenizer.model_max_length, _DEFAULT_MAX_LENGTH)
-    return Model(network.eval(), tokenizer, limit, temperature)
-
-
-def evaluate(model: Model, split: Split) -> Report:
-    """Measures a model on a split, its temperature applied."""
-    labels = np.asarray(split.labels)
-    logits = predict(model.network, model.tokenizer, split.texts, max_length=model.max_length)
-    confusion = metrics.confusion_matrix(labels, logits.argmax(axis=-1))
-    return Report(
-        figures=metrics.measure(logits, labels, model.temperature),
-        confusion=confusion,
-        f1=metrics.f1_by_label(confusion),
-    )
+    return Model(network.eval(), tokenizer, limit, temperature, threshold, found)
 
 
 def predict(

@@ -1,4 +1,8 @@
-"""Figures of a six-way classifier, from log probabilities. Arrays are numpy, float64."""
+"""Figures of a classifier of the six emotions. Arrays are numpy, float64.
+
+A model may have `neutral` as a seventh output: it takes part in the softmax, but what is predicted
+is the most probable of the six, with that one's probability as confidence.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ECE_BINS = 15
+FIGURES = ("accuracy", "macro_f1", "loss", "ece")
+"""Names of the headline figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +72,72 @@ def f1_by_label(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def expected_calibration_error(confidence: NDArray[Any], right: NDArray[Any]) -> float:
     """Mean gap between confidence and accuracy over bins, weighted by their size."""
-    bins = np.minimum((confidence * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    bins = _bins(confidence)
     gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _bins(confidence: NDArray[Any]) -> NDArray[np.int64]:
+    return np.minimum((confidence * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """A reliability diagram: one entry for each of the bins of equal width that holds any post.
+
+    Attributes:
+        posts: How many are in it.
+        confidence: Their mean confidence.
+        accuracy: The share that is right.
+    """
+
+    posts: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+def reliability(confidence: NDArray[Any], right: NDArray[Any]) -> Reliability:
+    """Confidence against accuracy by bin (Guo et al., 2017, section 2)."""
+    bins = _bins(confidence)
+    counts = np.bincount(bins, minlength=ECE_BINS)
+    held = counts > 0
+    means = np.bincount(bins, weights=confidence, minlength=ECE_BINS)[held] / counts[held]
+    hits = np.bincount(bins, weights=right, minlength=ECE_BINS)[held] / counts[held]
+    return Reliability(tuple(counts[held].tolist()), tuple(means.tolist()), tuple(hits.tolist()))
+
+
+def coverage_curve(
+    confidence: NDArray[Any], right: NDArray[Any], points: int = 20
+) -> list[tuple[float, float, float]]:
+    """Accuracy of the most confident posts.
+
+    Returns:
+        For each of `points` shares of the posts, the most confident first: the share, the lowest
+        confidence among them, and their accuracy.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    hits = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    curve = []
+    for point in range(1, points + 1):
+        last = max(1, round(len(order) * point / points)) - 1
+        curve.append((point / points, float(confidence[order[last]]), float(hits[last])))
+    return curve
+
+
+def six(log_probabilities: NDArray[Any]) -> NDArray[Any]:
+    """The columns of the six emotions, shape (texts, 6)."""
+    return log_probabilities[:, : len(LABELS)]
 
 
 def measure(logits: NDArray[Any], labels: NDArray[Any], temperature: float = 1.0) -> Figures:
     """Measures.
 
     Args:
-        logits: Shape (texts, labels).
-        labels: Indices of the right labels, shape (texts,).
-        temperature: What the logits are divided by; the argmax does not depend on it.
+        logits: Shape (texts, outputs).
+        labels: Indices of the right labels, each one of the six, shape (texts,).
+        temperature: What the logits are divided by.
     """
-    log_probabilities = log_softmax(logits, temperature)
+    log_probabilities = six(log_softmax(logits, temperature))
     predicted = log_probabilities.argmax(axis=-1)
     right = predicted == labels
     return Figures(

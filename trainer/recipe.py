@@ -7,19 +7,79 @@ import os
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from worker.errors import SettingsError
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Recipe(BaseModel):
-    """How a model is made. A file gives any of these; what it leaves out has the default here."""
-
+class _Form(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Source(_Form):
+    """A data set beside the first, with labels of its own."""
+
+    name: str = Field(pattern=r"^[\w./-]+$")
+    """What it is called: in `--data NAME=SOURCE`, in the bundle, and, where `--data` does not say
+    where it is, on the hub."""
+    terms: str = "unknown"
+    """Its terms of use; the weights inherit them."""
+    fingerprint: str | None = None
+    """Fingerprint of the examples that this recipe takes of it: data that has another one is
+    recorded with the terms `unknown`."""
+    columns: dict[Literal["text", "label", "lang"], str] = {}
+    """What its columns are called, where they are not called `text` and `label`."""
+    label_names: tuple[str, ...] = ()
+    """What its label numbers stand for; left out, they are ours."""
+    labels: dict[str, str] = {}
+    """Its label names to ours; posts with any other label are left out."""
+    held_out_labels: dict[str, str] | None = None
+    """The same for its `val` and `test`, where only the plainest labels should count."""
+    several: Literal["skip", "merge"] = "skip"
+    """Training posts with several labels: leave them out, or take those whose labels become one
+    (those that are left out don't count). In `val` and `test` they are left out."""
+    at_most: dict[str, PositiveInt] = {}
+    """How many training posts of a label to take (those with the lowest hash of their text)."""
+
+
+class Augment(_Form):
+    """Shares of the training posts that are changed each time they are seen, drawn by the seed."""
+
+    typo: Share = 0.0
+    """Two letters swapped, or one left out, doubled or replaced by its neighbour on the keyboard,
+    in a word that is long for its post."""
+    elongation: Share = 0.0
+    """A vowel or the last letter of a word repeated ("sooooo")."""
+    mention: Share = 0.0
+    """An `@name` in front or behind."""
+    capitals: Share = 0.0
+    """All of it, one word, or each word's first letter in capitals."""
+    apostrophes: Share = 0.0
+    """Apostrophes left out ("dont")."""
+    repost: Share = 0.0
+    """`RT @name: ` in front."""
+    hashtag: Share = 0.0
+    """A word turned into a hashtag."""
+    punctuation: Share = 0.0
+    """A full stop or exclamation marks behind, where there are none."""
+    emoji: Share = 0.0
+    """An emoji of the post's emotion behind it."""
+
+
+class Recipe(_Form):
+    """How a model is made. A file gives any of these; what it leaves out has the default here."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     """What the bundle is called."""
@@ -43,6 +103,22 @@ class Recipe(BaseModel):
     dataset_fingerprint: str | None = None
     """Fingerprint of the data: data that has it is recorded as `dataset`, any other under its own
     name."""
+    columns: dict[Literal["text", "label", "lang"], str] = {}
+    """What the data's columns are called, where they are not called `text` and `label`."""
+    labels: dict[str, str] = {}
+    """The data's label names to ours, where they differ."""
+    sources: tuple[Source, ...] = ()
+    """More data sets to train on. Validation, test and the choice of a seed stay with the first."""
+    neutral: bool = False
+    """Whether the model has `neutral` as a seventh output."""
+    negated_posts: int = Field(default=0, ge=0)
+    """Generated posts that negate an emotion ("not happy about ..."), added to training."""
+    emoji_posts: int = Field(default=0, ge=0)
+    """Generated posts of emoji and hardly a word, added to training."""
+    augment: Augment = Augment()
+    """What is done to training posts to make the model bear how people write."""
+    emoji: bool = True
+    """Whether emoji become tokens, with embeddings made from their names."""
     languages: tuple[str, ...] = ("en",)
     """Languages that the model knows, as BCP 47 primary tags."""
     limitations: tuple[str, ...] = ()
@@ -75,16 +151,42 @@ class Recipe(BaseModel):
     """AdamW's weight decay (biases and layer norms are left out)."""
     label_smoothing: Share = 0.0
     """Share of the target's probability that is spread over all labels."""
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """`auto`: native fp16 mixed precision where CUDA is there, else fp32. `bf16`: autocast on
-    whatever the device is."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: each label weighs as much as any other in the loss, however rare it is."""
+    precision: Literal["auto", "mixed", "bf16", "fp32"] = "auto"
+    """`auto`: native fp16 mixed precision where CUDA is there, else fp32. `mixed`: bf16 where the
+    hardware computes in it, else as `auto`. `bf16`: autocast on whatever the device is."""
+    early_stopping: PositiveInt | None = None
+    """Stop after so many epochs without a better validation accuracy, and keep the best epoch's
+    weights; None trains all epochs and keeps the last one's."""
+    distillation_weight: float = Field(default=0.5, ge=0, le=1)
+    """Share of the teachers' soft targets in the loss, where `--teacher` gives any."""
+    distillation_temperature: PositiveFloat = 2.0
+    """What both sides' logits are divided by in that share (Hinton et al., 2015, section 2)."""
+    temperature_from: Literal["first", "all"] = "first"
+    """Whose validation posts the bundle's temperature is fitted on: the first data set's, or all
+    sources', each with equal weight."""
 
+    checkpoint_steps: PositiveInt | None = None
+    """Write a checkpoint each time so many steps are done, rather than each epoch: a kill costs
+    less."""
     checkpoints_kept: PositiveInt = 2
-    """A checkpoint is written each epoch; so many of the newest are kept."""
+    """So many of the newest checkpoints are kept."""
     logging_steps: PositiveInt = 10
     """Steps between log lines."""
     logging_dir: str | None = None
     """Folder for TensorBoard's event files (needs the package `tensorboard`); None writes none."""
+
+    @model_validator(mode="after")
+    def _checkpoints_suffice(self) -> Self:
+        if self.checkpoint_steps is None:
+            return self
+        if self.early_stopping is not None:
+            raise ValueError("early_stopping needs a checkpoint each epoch: drop checkpoint_steps")
+        if self.group_by_length:
+            # transformers draws that order anew, so a resumed epoch would have another one.
+            raise ValueError("checkpoint_steps needs group_by_length = false")
+        return self
 
     def processes(self) -> int:
         """Processes that tokenize on this machine."""

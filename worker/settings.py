@@ -78,9 +78,9 @@ class Settings(BaseSettings):
 
     maintain_seconds: float = Field(default=600.0, ge=0, le=86_400)
     """How often a worker sees to days ahead, retention and closed cells; 0: never."""
-    retention_days: int | None = Field(default=None, ge=1)
-    trend_retention_days: int | None = Field(default=None, ge=1)
-    dead_letter_retention_days: int | None = Field(default=30, ge=1)
+    retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    trend_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    dead_letter_retention_days: int | None = Field(default=30, ge=1, le=36_500)
 
     metrics_port: int = Field(default=9108, ge=0, le=65_535)
     log_format: Literal["auto", "console", "json"] = "auto"

@@ -1,3 +1,4 @@
+ALTER TABLE posts DROP COLUMN author_hash;
 DROP INDEX trend_cells_unfolded;
 ALTER TABLE stream_offsets DROP COLUMN tripped_at;
 COMMENT ON COLUMN dead_letters.value IS 'The raw bytes; null for a null value and for one over 1 MiB, which cannot be retried';

@@ -32,7 +32,10 @@ CREATE FUNCTION emotion_rows(
     sadness_score bigint, joy_score bigint, love_score bigint,
     anger_score bigint, fear_score bigint, surprise_score bigint
 )
-RETURNS TABLE (emotion text, posts bigint, total_posts bigint, share double precision, mean_score double precision)
+RETURNS TABLE (
+    emotion text, posts bigint, total_posts bigint, share double precision,
+    mean_score double precision
+)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT
@@ -154,8 +157,9 @@ BEGIN
     RETURN QUERY
     WITH found AS (
         SELECT
-            c.bucket AS start, false AS asked, c.sadness, c.joy, c.love, c.anger, c.fear, c.surprise, c.uncertain,
-            c.unlabelled, c.sadness_score, c.joy_score, c.love_score, c.anger_score, c.fear_score,
+            c.bucket AS start, false AS asked,
+            c.sadness, c.joy, c.love, c.anger, c.fear, c.surprise, c.uncertain, c.unlabelled,
+            c.sadness_score, c.joy_score, c.love_score, c.anger_score, c.fear_score,
             c.surprise_score
         FROM trend_cells c
         WHERE c.granularity = cell_name AND c.dimension = emotion_rolling.dimension
@@ -479,14 +483,18 @@ BEGIN
     WITH live AS MATERIALIZED (
         SELECT
             c.dimension, c.value,
-            sum(c.sadness + c.joy + c.love + c.anger + c.fear + c.surprise + c.uncertain)::float8 AS total,
-            ARRAY[sum(c.sadness), sum(c.joy), sum(c.love), sum(c.anger), sum(c.fear), sum(c.surprise)]::float8[] AS counts
+            sum(c.sadness + c.joy + c.love + c.anger + c.fear + c.surprise + c.uncertain)::float8
+                AS total,
+            ARRAY[
+                sum(c.sadness), sum(c.joy), sum(c.love), sum(c.anger), sum(c.fear), sum(c.surprise)
+            ]::float8[] AS counts
         FROM trend_cells c
         WHERE c.granularity = '1m' AND c.dimension = ANY (dimensions)
             AND c.bucket >= start AND c.bucket < finish
         GROUP BY c.dimension, c.value
-        HAVING greatest(sum(c.sadness), sum(c.joy), sum(c.love), sum(c.anger), sum(c.fear), sum(c.surprise))
-            >= greatest(emotion_spikes.min_posts, 1)
+        HAVING greatest(
+            sum(c.sadness), sum(c.joy), sum(c.love), sum(c.anger), sum(c.fear), sum(c.surprise)
+        ) >= greatest(emotion_spikes.min_posts, 1)
     ), hours AS MATERIALIZED (
         SELECT d, h, hour_now - make_interval(days => d) + make_interval(hours => h) AS bucket
         FROM unnest(alike) AS d
@@ -495,7 +503,9 @@ BEGIN
         -- The same hour of each earlier day, between its two hour cells by the minutes in each.
         SELECT
             l.dimension, l.value, h.d,
-            sum(p.weight * (c.sadness + c.joy + c.love + c.anger + c.fear + c.surprise + c.uncertain)) AS total,
+            sum(p.weight * (
+                c.sadness + c.joy + c.love + c.anger + c.fear + c.surprise + c.uncertain
+            )) AS total,
             sum(p.weight * c.sadness) AS sadness, sum(p.weight * c.joy) AS joy,
             sum(p.weight * c.love) AS love, sum(p.weight * c.anger) AS anger,
             sum(p.weight * c.fear) AS fear, sum(p.weight * c.surprise) AS surprise
@@ -504,6 +514,7 @@ BEGIN
             SELECT * FROM trend_cells c
             WHERE c.granularity = '1h' AND c.dimension = l.dimension AND c.value = l.value
                 AND c.bucket = ANY (ARRAY(SELECT bucket FROM hours))
+            OFFSET 0 -- a look-up for each value: never all hours of all values
         ) AS c
         JOIN hours h ON h.bucket = c.bucket
         CROSS JOIN LATERAL (SELECT CASE h.h WHEN 0 THEN 1 - fraction ELSE fraction END AS weight) AS p
@@ -513,14 +524,17 @@ BEGIN
             l.dimension, l.value, e.emotion, l.counts[e.place] AS posts, l.total,
             percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(f.found, 0)) AS usual,
             CASE WHEN count(*) FILTER (WHERE mod(a.d, 7) = 0) >= 3 THEN
-                percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(f.found, 0)) FILTER (WHERE mod(a.d, 7) = 0)
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(f.found, 0))
+                    FILTER (WHERE mod(a.d, 7) = 0)
             END AS weekly,
             CASE WHEN count(*) FILTER (WHERE a.d <= 14) >= 3 THEN
-                percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(f.found, 0)) FILTER (WHERE a.d <= 14)
+                percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(f.found, 0))
+                    FILTER (WHERE a.d <= 14)
             END AS lately,
             sum(f.found) / nullif(sum(p.total), 0) AS share_before
         FROM live l
-        CROSS JOIN unnest('{sadness,joy,love,anger,fear,surprise}'::text[]) WITH ORDINALITY AS e (emotion, place)
+        CROSS JOIN unnest('{sadness,joy,love,anger,fear,surprise}'::text[]) WITH ORDINALITY
+            AS e (emotion, place)
         CROSS JOIN unnest(alike) AS a (d)
         LEFT JOIN past p ON p.dimension = l.dimension AND p.value = l.value AND p.d = a.d
         CROSS JOIN LATERAL (SELECT CASE e.place
@@ -537,13 +551,16 @@ BEGIN
         SELECT
             r.*,
             -- Variance over mean; a median of n has pi / 2n of it itself.
-            greatest(1 + unknown ^ 2 * r.mean, v.dispersion) * (1 + 1.57 / cardinality(alike)) AS dispersion
+            greatest(1 + unknown ^ 2 * r.mean, v.dispersion) * (1 + 1.57 / cardinality(alike))
+                AS dispersion
         FROM risen r
         CROSS JOIN LATERAL (
             -- The hours around it on all days, each against its own usual count on such days. The
             -- factor for few of them: Croux and Rousseeuw, Time-efficient algorithms for two highly
             -- robust estimators of scale (1992).
-            SELECT (mad_scale * percentile_cont(0.5) WITHIN GROUP (ORDER BY g.deviation * g.small)) ^ 2 AS dispersion
+            SELECT (
+                mad_scale * percentile_cont(0.5) WITHIN GROUP (ORDER BY g.deviation * g.small)
+            ) ^ 2 AS dispersion
             FROM (
                 SELECT
                     abs(y.found - y.middle) / sqrt(greatest(y.middle, 1)) AS deviation,
@@ -564,13 +581,14 @@ BEGIN
                                     WHEN 'love' THEN c.love WHEN 'anger' THEN c.anger
                                     WHEN 'fear' THEN c.fear ELSE c.surprise END)::float8 AS found
                             FROM trend_cells c
-                            WHERE c.granularity = '1h' AND c.dimension = r.dimension AND c.value = r.value
+                            WHERE c.granularity = '1h' AND c.dimension = r.dimension
+                                AND c.value = r.value
                                 AND c.bucket = ANY (ARRAY(
-                                    SELECT hour_now - make_interval(days => d) + make_interval(hours => h)
+                                    SELECT hour_now + make_interval(days => -d, hours => h)
                                     FROM unnest(days) AS d CROSS JOIN generate_series(-2, 3) AS h
                                 ))
                             GROUP BY c.bucket
-                        ) AS c ON c.bucket = hour_now - make_interval(days => a.d) + make_interval(hours => k.h)
+                        ) AS c ON c.bucket = hour_now + make_interval(days => -a.d, hours => k.h)
                         GROUP BY k.h, extract(isodow FROM start - make_interval(days => a.d)) > 5
                         HAVING count(*) >= 3
                     ) AS p
@@ -588,7 +606,13 @@ BEGIN
         FROM scored s
         WHERE sqrt(2 * (s.posts * ln(s.posts / s.mean) - (s.posts - s.mean)) / s.dispersion) > threshold
     ), behind AS MATERIALIZED (
-        SELECT s.dimension, s.value, s.emotion, p.platform, p.post_id, p.created_at, p.confidence, p.text, p.author_hash, p.hashtags
+        SELECT
+            s.dimension, s.value, s.emotion, p.platform || ':' || p.post_id AS post_id, p.text,
+            p.author_hash, p.hashtags,
+            row_number() OVER (
+                PARTITION BY s.dimension, s.value, s.emotion
+                ORDER BY p.confidence DESC NULLS LAST, p.created_at DESC, p.platform, p.post_id
+            ) AS place
         FROM (SELECT * FROM post_emotions WHERE created_at >= start AND created_at < finish) AS p
         CROSS JOIN LATERAL emotion_dimensions(p.platform, p.lang, p.topic, p.hashtags, NULL) AS d
         JOIN spikes s ON s.dimension = d.dimension AND s.value = d.value AND s.emotion = p.emotion
@@ -609,10 +633,13 @@ BEGIN
                     WHEN 'sadness' THEN c.sadness WHEN 'joy' THEN c.joy WHEN 'love' THEN c.love
                     WHEN 'anger' THEN c.anger WHEN 'fear' THEN c.fear ELSE c.surprise END)
                 / cardinality(alike) AS posts
-            FROM trend_cells c
+            FROM (
+                SELECT * FROM trend_cells c
+                WHERE c.granularity = '1h' AND c.dimension = 'hashtag' AND c.value = w.tag
+                    AND c.bucket = ANY (ARRAY(SELECT bucket FROM hours))
+                OFFSET 0
+            ) AS c
             JOIN hours h ON h.bucket = c.bucket
-            WHERE c.granularity = '1h' AND c.dimension = 'hashtag' AND c.value = w.tag
-                AND c.bucket = ANY (ARRAY(SELECT bucket FROM hours))
         ) AS u
     )
     SELECT
@@ -633,10 +660,11 @@ BEGIN
     FROM spikes s
     LEFT JOIN LATERAL (
         SELECT
-            (array_agg(b.platform || ':' || b.post_id ORDER BY b.confidence DESC NULLS LAST, b.created_at DESC, b.platform, b.post_id))[1:5] AS post_ids,
-            (array_agg(b.text ORDER BY b.confidence DESC NULLS LAST, b.created_at DESC, b.platform, b.post_id) FILTER (WHERE b.text IS NOT NULL))[1:5] AS texts
+            array_agg(b.post_id ORDER BY b.place) AS post_ids,
+            array_agg(b.text ORDER BY b.place) FILTER (WHERE b.text IS NOT NULL) AS texts
         FROM behind b
         WHERE b.dimension = s.dimension AND b.value = s.value AND b.emotion = s.emotion
+            AND b.place <= 5
     ) AS w ON true
     LEFT JOIN LATERAL (
         SELECT max(n.posts) / sum(n.posts) AS top

@@ -184,6 +184,26 @@ def test_a_worker_that_the_group_has_no_partition_for_is_ready(health: Health) -
     assert health.ready() == []
 
 
+def test_a_worker_that_its_group_has_put_out_is_not_ready(health: Health) -> None:
+    working(health).left()
+    assert health.ready() == ["the consumer group is not joined any more"]
+    assert health.live() == []
+    health.assigned([P0], [P0])
+    assert health.ready() == []
+
+
+def test_a_stage_can_be_beaten_for_from_within_a_long_call(
+    health: Health, clock: ManualClock
+) -> None:
+    health.pulse("store")
+    clock.now += STALL_S + 1
+    health.beat("poll")
+    assert health.live() == ["the store stage has not moved for 61 s"]
+    health.beat("store")
+    assert health.live() == []
+    assert health.stages() == {"store": True}
+
+
 def test_a_worker_that_stops_is_not_ready_but_live(health: Health, clock: ManualClock) -> None:
     working(health)
     health.stopping()

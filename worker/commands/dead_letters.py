@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from worker.store.dead_letters import Group, Letter
 
+_ID = click.IntRange(1, 2**63 - 1)
 _SHOWN_BYTES = 4_096
 _PAGE = 128
 """Dead letters in one transaction: each may hold a mebibyte."""
@@ -101,7 +102,7 @@ def list_(
 
 
 @command.command()
-@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", type=_ID, nargs=-1, required=True)
 @click.option("--raw", is_flag=True, help="Nothing but the value's bytes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line; bytes as hex.")
 @env_file_option
@@ -130,7 +131,7 @@ def show(*, ids: tuple[int, ...], raw: bool, as_json: bool, env_file: Path | Non
 
 
 @command.command()
-@click.argument("ids", metavar="[ID]...", type=int, nargs=-1)
+@click.argument("ids", metavar="[ID]...", type=_ID, nargs=-1)
 @_which
 @setting_option("group", help="Whose ledger counts the retry. Overrides WORKER_GROUP.")
 @setting_option("model", metavar="BUNDLE")
@@ -192,7 +193,7 @@ def retry(
 
 
 @command.command()
-@click.argument("ids", metavar="[ID]...", type=int, nargs=-1)
+@click.argument("ids", metavar="[ID]...", type=_ID, nargs=-1)
 @_which
 @click.option("--all", "everything", is_flag=True, help="All new ones.")
 @env_file_option

@@ -8,6 +8,7 @@ import click
 
 from worker.commands.options import env_file_option
 from worker.errors import SettingsError
+from worker.posts.decode import MAX_ID_CHARS
 from worker.settings import load_settings
 from worker.store.forget import forget
 from worker.store.session import Session
@@ -35,20 +36,20 @@ def command(*, posts: tuple[str, ...], authors: tuple[str, ...], env_file: Path 
         raise click.UsageError("Say what to forget: --post PLATFORM:ID or --author ID.")
     settings = load_settings(env_file)
     identities = {_identity(post) for post in posts}
+    ids = {_name(author, "--author") for author in authors}
     if authors and settings.author_key is None:
         raise SettingsError(
             "WORKER_AUTHOR_KEY is not set: authors are known here only by a hash with that key. "
             "Set the key that the workers have."
         )
-    if any(not author for author in authors):
-        raise click.BadParameter("an author's id is not empty", param_hint="--author")
     key = settings.author_key
     with Session(
         settings.database,
         name="emotion-worker forget",
+        writes=True,
         author_key=None if key is None else key.get_secret_value().encode(),
     ) as session:
-        done = forget(session, identities, set(authors))
+        done = forget(session, identities, ids)
     click.echo(
         f"forgotten: {done.labels} labels with their share of the trends, {done.posts} identities, "
         f"the bytes of {done.dead_letters} dead letters; {done.remembered} hashes newly remembered"
@@ -57,6 +58,15 @@ def command(*, posts: tuple[str, ...], authors: tuple[str, ...], env_file: Path 
 
 def _identity(post: str) -> tuple[str, str]:
     platform, colon, post_id = post.partition(":")
-    if not (platform and colon and post_id):
-        raise click.BadParameter(f"{post} is not PLATFORM:ID, as twitter:1234", param_hint="--post")
-    return platform, post_id
+    if not colon:
+        raise click.BadParameter("give PLATFORM:ID, as twitter:1234", param_hint="--post")
+    return _name(platform, "--post"), _name(post_id, "--post")
+
+
+def _name(given: str, option: str) -> str:
+    """An id or a platform as the decoder lets them pass."""
+    if not 0 < len(given) <= MAX_ID_CHARS or any("\ud800" <= char <= "\udfff" for char in given):
+        raise click.BadParameter(
+            f"ids and platforms have 1 to {MAX_ID_CHARS} characters, in UTF-8", param_hint=option
+        )
+    return given

@@ -56,8 +56,8 @@ def show(
     """
     settings = load_settings(env_file, group=group)
     with (
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
         errors_for_people(),
+        connect(settings.database, application_name="emotion-worker offsets") as connection,
     ):
         rows = read_positions(connection, settings.group)
     rows = [row for row in rows if retired or row.retired_at is None]

@@ -54,8 +54,8 @@ def command(
     if numbers and topic is None:
         raise SettingsError("--partition needs --topic.")
     with (
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
         errors_for_people(),
+        connect(settings.database, application_name="emotion-worker offsets") as connection,
     ):
         known = read_positions(connection, settings.group, None if topic is None else [topic])
         retired, busy = retire(

@@ -98,8 +98,8 @@ def command(
     from worker.source.lookup import topic_log  # noqa: PLC0415 - `show` may do without Kafka
 
     with (
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
         errors_for_people(),
+        connect(settings.database, application_name="emotion-worker offsets") as connection,
     ):
         log = topic_log(settings, topic)
         targets = resolve(settings, log, sorted(set(numbers)) or sorted(log.bounds), target)

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 from pathlib import Path  # noqa: TC003 - click reads it at run time
-from typing import TYPE_CHECKING, Any
+from threading import Thread, Timer
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
 log = logging.getLogger(__name__)
+
+END_S: Final = 9.5
+"""After a signal, under the 10 s that are promised and that `docker stop` waits for."""
 
 
 @click.command()
@@ -49,8 +53,13 @@ def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) 
     logs.configure(settings.log_format, verbose=verbose)
     _ = settings.kafka, settings.database  # missing ones are said before the model is loaded
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # until there is work to finish
-        signal.signal(number, lambda *_: sys.exit(0))
+    def leave(number: int, _frame: FrameType | None) -> None:  # until there is work to finish
+        signal.signal(number, signal.SIG_DFL)
+        end_in_time()
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
 
     from worker.classifier import load_classifier  # noqa: PLC0415 - torch takes seconds
     from worker.pipeline import Worker  # noqa: PLC0415
@@ -68,11 +77,14 @@ def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) 
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
-        log.info("stopping", extra={"signal": signal.Signals(number).name})
+        end_in_time()
         worker.stop()
+        log.info("stopping", extra={"signal": signal.Signals(number).name})
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    def ready() -> None:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+
     info = classifier.info
     log.info(
         "starting",
@@ -83,11 +95,33 @@ def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) 
             "device": info.device,
         },
     )
-    worker.run(drain=drain)
+    worker.run(drain=drain, ready=ready)
     log.info("drained" if drain else "stopped")
     # A thread that is still inside a long forward pass must not hold the exit up: what it works
     # on belongs to the partition's next owner.
+    _flush()
+    os._exit(0)
+
+
+def end_in_time(seconds: float = END_S) -> None:
+    """Ends the process in `seconds`, whatever it is doing then, if it has not ended by itself.
+
+    Nothing is lost by it: positions move with what is stored, so this is a crash like any other.
+    """
+    timer = Timer(seconds, _end)
+    timer.daemon = True
+    timer.start()
+
+
+def _end() -> None:
+    # What the process hangs in may hold the lock of the log: not waited for.
+    flushing = Thread(target=_flush, daemon=True)
+    flushing.start()
+    flushing.join(0.2)
+    os._exit(0)
+
+
+def _flush() -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)

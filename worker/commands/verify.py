@@ -42,8 +42,8 @@ def command(*, mend: bool, as_json: bool, env_file: Path | None) -> int:
     settings = load_settings(env_file)
     repaired = _repair(settings) if mend else None
     with (
-        connect(settings.database, application_name="emotion-worker verify") as connection,
         errors_for_people(),
+        connect(settings.database, application_name="emotion-worker verify") as connection,
     ):
         verified = verify(connection)
     if as_json:
@@ -56,7 +56,7 @@ def command(*, mend: bool, as_json: bool, env_file: Path | None) -> int:
 
 
 def _repair(settings: Settings) -> Repaired:
-    with Session(settings.database, name="emotion-worker verify") as session:
+    with Session(settings.database, name="emotion-worker verify", writes=True) as session:
         return repair(settings.database, session)
 
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 10
 """Long enough for a failover's new address, short enough that `check` answers while one watches."""
 
+WRONG_SCHEMA: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedObject,
+)
+"""What Postgres says where the schema is not the one that this version knows."""
+
 
 def libpq_url(url: str) -> str:
     """`url` as libpq takes it: both `postgresql://` and `postgresql+psycopg://` mean psycopg 3.
@@ -74,9 +82,10 @@ def errors_for_people() -> Iterator[None]:
     """
     try:
         yield
-    except psycopg.errors.UndefinedTable:
+    except WRONG_SCHEMA as error:
         raise SchemaError(
-            "WORKER_DATABASE_URL: this database has no schema of ours. "
+            f"WORKER_DATABASE_URL: this database has not the schema that we know "
+            f"({first_line(error)}). "
             "Run `emotion-worker migrate`, or name the database that the worker writes to."
         ) from None
     except psycopg.errors.InsufficientPrivilege as error:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from psycopg import errors, sql
 
 from worker.posts.traces import concerns
 from worker.store.dead_letters import Selection, pages, redact
-from worker.store.locks import own_policy
+from worker.store.locks import own_policy, share_policy
 from worker.store.policy import check_author_key, read_policy
 from worker.store.queries import query
-from worker.store.writer import add_cells, remove_labels
+from worker.store.writer import add_cells, forget_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator, Sequence
 
     import psycopg
 
     from worker.store.fold import Identity
     from worker.store.session import Session
 
+    Cursor = psycopg.Cursor[tuple[object, ...]]
+
+CHUNK: Final = 2_000
+"""Posts erased in one transaction: writers wait for it only where they touch the same rows."""
 _PAGE: Final = 100
 """Dead letters read at once: each may hold a mebibyte."""
 
@@ -52,67 +59,131 @@ def forget(session: Session, posts: Collection[Identity], authors: Collection[st
         posts: Platform and id of each.
         authors: Ids as the platform gives them.
     """
-    remembered, erased, labels = session.run(
-        lambda connection: _erase(connection, session, posts, authors)
-    )
+    remembered = session.run(partial(_remember, session=session, posts=posts, authors=authors))
+    erased = labels = 0
+    known = sorted(posts)
+    hashes = [name for author in authors if (name := session.hasher.author(author)) is not None]
+    wanted = set(known)
+    for chunk in _chunks(session, known, hashes):
+        wanted.update(chunk)
+        gone = session.run(partial(_erase, session=session, identities=chunk))
+        remembered, erased, labels = remembered + gone[0], erased + gone[1], labels + gone[2]
+    labels += session.run(partial(_erase_detached, posts=known, authors=hashes))
     letters = 0
     for page in pages(session, Selection(state=None), _PAGE):
         found = [
             letter.id
             for letter in page
             if (letter.key is not None or letter.value is not None)
-            and concerns((letter.ref.topic, letter.key, letter.value), posts, authors)
+            and concerns((letter.ref.topic, letter.key, letter.value), wanted, authors)
         ]
         letters += redact(session, found) if found else 0
     return Forgotten(remembered, erased, labels, letters)
 
 
-def _erase(
+def _remember(
     connection: psycopg.Connection,
     session: Session,
     posts: Collection[Identity],
     authors: Collection[str],
-) -> tuple[int, int, int]:
+) -> int:
+    """From here on nobody stores anything of them. Short: every writer waits for it."""
     hasher = session.hasher
+    hashed = [name for author in authors if (name := hasher.author(author)) is not None]
+    assert len(hashed) == len(authors), "authors are forgotten under a key"
     with connection.cursor(binary=True) as cursor:
         # First of all locks: no writer is under way, so what it read of the erasures still holds.
         own_policy(cursor)
-        policy = read_policy(cursor)
-        check_author_key(policy, hasher)
-        hashed = [name for author in authors if (name := hasher.author(author)) is not None]
-        assert len(hashed) == len(authors), "authors are forgotten under a key"
+        check_author_key(read_policy(cursor), hasher)
         if hashed:
             cursor.execute(
                 query("forget_fingerprint"), {"fingerprint": hasher.author_key_fingerprint()}
             )
-        theirs = cursor.execute(query("forget_author"), {"authors": hashed}).fetchall()
-        lying = {(row[0], row[1]): row[2] for row in theirs}
-        identities = sorted({*posts, *lying})
-        hashes = [hasher.post(*identity) for identity in identities]
-        remembered = cursor.execute(
-            query("forget_erasures"),
-            {
-                "kinds": ["post"] * len(hashes) + ["author"] * len(hashed),
-                "hashes": hashes + [bytes.fromhex(name) for name in hashed],
-            },
-        ).rowcount
-        rows = cursor.execute(
+        remembered = _add_erasures(
+            cursor,
+            posts=[hasher.post(*identity) for identity in posts],
+            authors=[bytes.fromhex(name) for name in hashed],
+        )
+    connection.commit()
+    return remembered
+
+
+def _add_erasures(cursor: Cursor, *, posts: Sequence[bytes], authors: Sequence[bytes] = ()) -> int:
+    cursor.execute(
+        query("forget_erasures"),
+        {
+            "kinds": ["post"] * len(posts) + ["author"] * len(authors),
+            "hashes": [*posts, *authors],
+        },
+    )
+    return cursor.rowcount
+
+
+def _chunks(
+    session: Session, posts: Sequence[Identity], authors: Sequence[str]
+) -> Iterator[Sequence[Identity]]:
+    for start in range(0, len(posts), CHUNK):
+        yield posts[start : start + CHUNK]
+    while authors and (theirs := session.run(partial(_posts_of, authors=authors))):
+        yield theirs
+
+
+def _posts_of(connection: psycopg.Connection, authors: Sequence[str]) -> list[Identity]:
+    """Some posts of the authors; none once there are none left."""
+    rows = connection.execute(
+        query("forget_author"), {"authors": list(authors), "limit": CHUNK}
+    ).fetchall()
+    connection.rollback()
+    return [(row[0], row[1]) for row in rows]
+
+
+def _erase(
+    connection: psycopg.Connection, session: Session, identities: Sequence[Identity]
+) -> tuple[int, int, int]:
+    """Takes posts out beside writers, as one of them: how many hashes, identities, labels."""
+    with connection.cursor(binary=True) as cursor:
+        share_policy(cursor)
+        policy = read_policy(cursor)
+        cursor.execute(
             query("forget_posts"),
             {
                 "platforms": [platform for platform, _ in identities],
                 "post_ids": [post_id for _, post_id in identities],
             },
-        ).fetchall()
-        floor = policy.label_floor
-        labels = remove_labels(
-            cursor,
-            {
-                (row[0], row[1]): row[2]
-                for row in rows
-                if row[2] is not None and (floor is None or row[2] >= floor)
-            },
         )
+        erased = cursor.rowcount
+        # A writer that waits for an identity finds its erasure once it has it.
+        remembered = _add_erasures(
+            cursor, posts=[session.hasher.post(*identity) for identity in identities]
+        )
+        labels = forget_labels(cursor, identities, policy)
         if labels:
             add_cells(cursor, [], session.slot, policy)
     connection.commit()
-    return remembered, len(rows), labels
+    return remembered, erased, labels
+
+
+def _erase_detached(
+    connection: psycopg.Connection, posts: Sequence[Identity], authors: Sequence[str]
+) -> int:
+    """Of days past retention whose tables are out of sight, but not dropped yet."""
+    erased = 0
+    tables = connection.execute(query("maintain_days")).fetchall()
+    for name in [name for name, attached in tables if not attached]:
+        try:
+            erased += connection.execute(
+                sql.SQL(
+                    "DELETE FROM {} WHERE author_hash = ANY (%(authors)s) OR (platform, post_id) "
+                    "IN (SELECT * FROM unnest(%(platforms)s::text[], %(post_ids)s::text[]))"
+                ).format(sql.Identifier(name)),
+                {
+                    "authors": list(authors),
+                    "platforms": [platform for platform, _ in posts],
+                    "post_ids": [post_id for _, post_id in posts],
+                },
+            ).rowcount
+            connection.commit()
+        except errors.UndefinedTable:  # dropped this moment
+            connection.rollback()
+    connection.rollback()
+    return erased

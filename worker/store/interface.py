@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from worker.posts import Label, Post, Record, Rejection, Unlabelled, Withdrawal
+    from worker.posts import Label, Post, Record, RecordRef, Rejection, Unlabelled, Withdrawal
     from worker.posts.place import Partition, Span
 
 
@@ -71,11 +71,13 @@ class Written:
         outcomes: For each partition that was written, how many records had which outcome.
         fenced: Spans that another owner's claim kept out: nothing of them was written.
         repeated: Spans that stood already: their commit had succeeded, only the answer was lost.
+        letters: Records that became dead letters with their bytes, now or in the commit before.
     """
 
     outcomes: Mapping[Partition, Mapping[str, int]]
     fenced: tuple[Span, ...] = ()
     repeated: tuple[Span, ...] = ()
+    letters: frozenset[RecordRef] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _POST_TYPES: Final = (
 )
 _REJECTION_TYPES: Final = (
     *("text", "uuid", "int4", "int8", "timestamptz", "bytea", "bytea", "int8", "bytea"),
-    *("text", "text", "text", "bytea[]", "bytea[]"),
+    *("text", "text", "text", "bytea[]", "bytea[]", "bool"),
 )
 _NO_SCORES: Final = (None,) * 6
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,7 +139,7 @@ def _rejection_row(record: Record, rejection: Rejection, hasher: Hasher) -> tupl
     ref = record.ref
     key, value = _bounded(record.key), _bounded(record.value)
     named = traces(ref.topic, key, value)
-    authors = [hashed for name in named.authors if (hashed := hasher.author(name)) is not None]
+    authors = [hashed for name in named.names if (hashed := hasher.author(name)) is not None]
     return (
         *(ref.topic, ref.topic_id, ref.partition, ref.offset),
         *(_timestamp(record.timestamp_ms), key, value),
@@ -148,6 +148,7 @@ def _rejection_row(record: Record, rejection: Rejection, hasher: Hasher) -> tupl
         *(rejection.reason, rejection.detail, rejection.fingerprint),
         [hasher.post(platform, post_id) for platform, post_id in named.posts],
         [bytes.fromhex(hashed) for hashed in authors],
+        named.opaque,
     )
 
 

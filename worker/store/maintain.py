@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from time import sleep
 from typing import TYPE_CHECKING, Final
 
 from psycopg import errors, sql
 
 from worker.errors import StoreUnavailableError
+from worker.store.connection import first_line
 from worker.store.locks import hold_upkeep, lock_partitions, own_policy, release_upkeep
 from worker.store.partitions import day_of, ensure_day
 from worker.store.policy import read_policy
@@ -34,8 +36,11 @@ CLOSED: Final = timedelta(hours=26)
 Whatever comes later goes to a slot again, and is folded in turn."""
 CHUNK: Final = 5_000
 """Rows in one transaction: writers wait for it only where they touch the same rows."""
-LOCK_S: Final = 2.0
-"""For the labels' table, which a dump or a long query may hold: readers queue up behind us."""
+LOCK_MS: Final = 200
+"""For the labels' table, which a dump or a long query may hold: everybody queues up behind us."""
+TRIES: Final = 5
+PAUSE_S: Final = 0.5
+"""Between two tries: those who queued up behind us go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +146,12 @@ class _Round:
             self._done.labels += self._drop_in_chunks(
                 lambda connection: self._drop_stray_labels(connection, label_floor)
             )
-        if minute_floor is not None and not self._stop():
-            self._done.minutes += self._count("maintain_minutes", floor=minute_floor)
+        if minute_floor is not None:
+            for dimension in self._dimensions():
+                if not self._stop():
+                    self._done.minutes += self._count(
+                        "maintain_minutes", floor=minute_floor, dimension=dimension
+                    )
         if self._keep.dead_letters is not None:
             before = self._now - self._keep.dead_letters
             while not self._stop() and (
@@ -166,14 +175,22 @@ class _Round:
             The floors as they stand, for they never sink: of labels, of minute cells.
         """
         keep = self._keep
-        midnight = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
-        floors = {
-            "label_floor": None if keep.labels is None else midnight - keep.labels,
-            "minute_floor": None if keep.minutes is None else midnight - keep.minutes,
-        }
 
         def work(connection: psycopg.Connection) -> tuple[datetime | None, datetime | None]:
             with connection.cursor() as cursor:
+                row = cursor.execute(query("maintain_rights"), {"now": self._now}).fetchone()
+                assert row is not None
+                midnight, owner = row
+                floors = {
+                    "label_floor": None if keep.labels is None else midnight - keep.labels,
+                    "minute_floor": None if keep.minutes is None else midnight - keep.minutes,
+                }
+                if not owner and keep.labels is not None:
+                    # Raised by who cannot drop, it would only hide what stays.
+                    floors["label_floor"] = None
+                    self._done.left.append(
+                        "labels past retention stay: this role does not own post_emotions"
+                    )
                 if any(floors.values()):
                     own_policy(cursor)
                     cursor.execute(query("maintain_floors"), floors)
@@ -196,19 +213,38 @@ class _Round:
             connection.rollback()
             return [(row[0], row[1]) for row in rows]
 
-        for name, attached in self._session.run(look):
-            day = day_of(name)
-            if self._stop() or datetime(day.year, day.month, day.day, tzinfo=UTC) >= floor:
-                continue
-            # Out of sight, then its identities, then the table itself.
-            left = f"the labels of {day} were not dropped"
-            if attached and not self._patiently(partial(_detach, name=name), left):
-                continue
-            self._done.identities += self._session.run(
-                partial(_drop_identities_in, name=name, floor=floor)
-            )
-            if self._patiently(partial(_drop_table, name=name), left):
-                self._done.dropped.append(day)
+        due = {
+            name: attached
+            for name, attached in self._session.run(look)
+            if datetime.combine(day_of(name), time(), UTC) < floor
+        }
+        attached = [name for name, one in due.items() if one]
+        # Out of sight, all at once; then their identities, then the tables themselves.
+        if attached and not self._patiently(
+            partial(_detach, names=attached), f"the labels of {len(attached)} days were not dropped"
+        ):
+            due = {name: one for name, one in due.items() if not one}
+        for name in due:
+            after: tuple[str, str] | None = ("", "")
+            while after is not None and not self._stop():
+                dropped, after = self._session.run(
+                    partial(_drop_identities_in, name=name, floor=floor, after=after)
+                )
+                self._done.identities += dropped
+            if after is None and self._patiently(
+                partial(_drop_table, name=name), f"the labels of {day_of(name)} were not dropped"
+            ):
+                self._done.dropped.append(day_of(name))
+
+    def _dimensions(self) -> list[str]:
+        """Of the trend cells: a transaction for each, and an index that begins with it."""
+
+        def work(connection: psycopg.Connection) -> list[str]:
+            rows = connection.execute("SELECT DISTINCT dimension FROM trend_cells_1d").fetchall()
+            connection.rollback()
+            return [row[0] for row in rows]
+
+        return self._session.run(work)
 
     def _drop_stray_labels(self, connection: psycopg.Connection, floor: datetime) -> int:
         """Odd dates, which have no partition of their own."""
@@ -239,28 +275,41 @@ class _Round:
     def _patiently(self, work: Callable[[psycopg.Connection], bool], left: str) -> bool:
         """Does what needs the labels' table alone; if somebody holds it, the next run does it."""
 
-        def tried(connection: psycopg.Connection) -> bool | None:
+        def tried(connection: psycopg.Connection) -> bool | str | None:
             try:
-                connection.execute(
-                    "SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_S:.0f}s",)
-                )
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", (str(LOCK_MS),))
                 return work(connection)
             except (errors.LockNotAvailable, errors.DeadlockDetected):
                 connection.rollback()
                 return None
+            except errors.InsufficientPrivilege as error:
+                connection.rollback()
+                return f"this role may not: {first_line(error)}"
 
-        result = self._session.run(tried)
+        result: bool | str | None = None
+        for attempt in range(TRIES):
+            if attempt:
+                sleep(PAUSE_S)
+            result = self._session.run(tried)
+            if result is not None or self._stop():
+                break
         if result is None:
-            self._done.left.append(f"{left}: another session holds the table")
-        return bool(result)
+            result = "another session holds the table"
+        if isinstance(result, str):
+            self._done.left.append(f"{left}: {result}")
+            return False
+        return result
 
 
-def _detach(connection: psycopg.Connection, name: str) -> bool:
+def _detach(connection: psycopg.Connection, names: Sequence[str]) -> bool:
     with connection.cursor() as cursor:
         lock_partitions(cursor)
-        cursor.execute(
-            sql.SQL("ALTER TABLE post_emotions DETACH PARTITION {}").format(sql.Identifier(name))
-        )
+        for name in names:
+            cursor.execute(
+                sql.SQL("ALTER TABLE post_emotions DETACH PARTITION {}").format(
+                    sql.Identifier(name)
+                )
+            )
     connection.commit()
     return True
 
@@ -271,20 +320,25 @@ def _drop_table(connection: psycopg.Connection, name: str) -> bool:
     return True
 
 
-def _drop_identities_in(connection: psycopg.Connection, name: str, floor: datetime) -> int:
-    """Drops the live identities whose labels lie in a table that nobody else sees any more."""
-    dropped = 0
-    with (
-        connection.cursor(name="dropped", binary=True, withhold=True) as labels,
-        connection.cursor(binary=True) as cursor,
-    ):
-        labels.execute(sql.SQL("SELECT platform, post_id FROM {}").format(sql.Identifier(name)))
-        connection.commit()
-        while rows := labels.fetchmany(CHUNK):
-            dropped += _drop_identities(cursor, rows, floor)
-            connection.commit()
+def _drop_identities_in(
+    connection: psycopg.Connection, name: str, floor: datetime, after: tuple[str, str]
+) -> tuple[int, tuple[str, str] | None]:
+    """Drops live identities whose labels lie in a table that nobody else sees any more.
+
+    Returns:
+        How many, and after which post to go on; None at the end.
+    """
+    with connection.cursor(binary=True) as cursor:
+        rows = cursor.execute(
+            sql.SQL(
+                "SELECT platform, post_id FROM {} WHERE (platform, post_id) > (%b, %b) "
+                "ORDER BY platform, post_id LIMIT %b"
+            ).format(sql.Identifier(name)),
+            (*after, CHUNK),
+        ).fetchall()
+        dropped = _drop_identities(cursor, rows, floor)
     connection.commit()
-    return dropped
+    return dropped, (str(rows[-1][0]), str(rows[-1][1])) if rows else None
 
 
 def _drop_identities(

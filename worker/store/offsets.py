@@ -109,6 +109,7 @@ def move(
     if not dry_run:
         offsets = [targets[number] for number in numbers]
         connection.execute(query("move"), parameters | {"partitions": numbers, "offsets": offsets})
+        connection.execute(query("clear_mark"), {"group": group, "topics": [log[0]]})
     connection.commit()
     return [Moved(number, before.get(number), targets[number]) for number in numbers]
 

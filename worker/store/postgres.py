@@ -47,6 +47,7 @@ class PostgresStore:
         group: The consumer group whose positions these are.
         author_key: Key of the author hashes; None stores no authors.
         store_text: Whether the posts' texts are kept.
+        again: Called before each attempt of a transaction.
         clock: Wall clock, UTC; decides which days deserve a partition.
     """
 
@@ -57,13 +58,16 @@ class PostgresStore:
         group: str,
         author_key: str | None = None,
         store_text: bool = False,
+        again: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._group = group
         self._session = Session(
             url,
             name=f"emotion-worker {group}",
+            writes=True,
             author_key=None if author_key is None else author_key.encode(),
+            again=again,
         )
         self._store_text = store_text
         self._clock = clock

@@ -141,8 +141,8 @@ def _alone(connection: psycopg.Connection) -> bool:
 def _snapshot(url: str) -> Iterator[psycopg.ServerCursor[_Row]]:
     """For a query's rows as of one moment, all of them, a few at a time."""
     with (
-        connect(url, application_name="emotion-worker verify") as connection,
         errors_for_people(),
+        connect(url, application_name="emotion-worker verify") as connection,
     ):
         begin_snapshot(connection)
         with connection.cursor(name="differences", binary=True) as cursor:

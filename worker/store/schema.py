@@ -124,7 +124,9 @@ posts = Table(
     Column("topic_id", Uuid, nullable=False),
     Column("kafka_partition", Integer, nullable=False),
     Column("kafka_offset", BigInteger, nullable=False),
+    Column("author_hash", Text),
     PrimaryKeyConstraint("platform", "post_id", name="posts_pkey"),
+    Index("posts_author", "author_hash", postgresql_where=text("author_hash IS NOT NULL")),
 )
 
 post_emotions = Table(

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 
 from worker.errors import DependencyError, SchemaError, StoreUnavailableError, WorkerError
-from worker.store.connection import address, connect, first_line
+from worker.store.connection import WRONG_SCHEMA, address, connect, first_line
 from worker.store.load import Hasher
 from worker.store.locks import hold_slot
 from worker.store.queries import query
@@ -51,7 +51,6 @@ _REPLANNED: Final = (errors.CheckViolation, LabelsMovedError)
 """What a day's partition brings about that is made while a statement runs: planned anew, the
 statement finds its place. What comes again after all attempts is no such thing."""
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
-_WRONG_SCHEMA: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject)
 
 
 class StillBusyError(Exception):
@@ -59,29 +58,42 @@ class StillBusyError(Exception):
 
 
 class Session:
-    """One connection for whoever writes here, with what each of them needs.
+    """One connection, with what its work needs.
 
     Args:
         url: The database.
         name: What `pg_stat_activity` shows.
+        writes: Whether it stores or removes labels: it then has temporary tables, a slot of the
+            trend cells and the key of the erasures.
         author_key: Key of the author hashes; None: authors have none.
+        again: Called before each attempt: one may wait for a lock for long, all of them longer.
 
     Attributes:
-        slot: The slot of the trend cells to write to.
+        slot: The slot of the trend cells to write to, where it writes.
     """
 
-    def __init__(self, url: str, *, name: str, author_key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        writes: bool = False,
+        author_key: bytes | None = None,
+        again: Callable[[], None] = lambda: None,
+    ) -> None:
         self._url = url
+        self._writes = writes
         self._name = name
         self._author_key = author_key
+        self._again = again
         self._connection: psycopg.Connection | None = None
         self._hasher: Hasher | None = None
         self.slot = 0
 
     @property
     def hasher(self) -> Hasher:
-        """Of the database connected to; inside `run` only."""
-        assert self._hasher is not None, "a session has one once it is connected"
+        """Of the database connected to; only once `run` was called on a session that writes."""
+        assert self._hasher is not None, "a session that writes has one once it is connected"
         return self._hasher
 
     def __enter__(self) -> Session:
@@ -111,6 +123,7 @@ class Session:
         for attempt in range(attempts):
             if attempt:
                 time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - not a secret
+            self._again()
             connection = self._session()
             try:
                 return work(connection)
@@ -124,7 +137,7 @@ class Session:
                         f"{first_line(error)}. Nothing was stored; `emotion-worker verify` lists "
                         "what is wrong."
                     ) from error
-            except _WRONG_SCHEMA as error:
+            except WRONG_SCHEMA as error:
                 self._rollback(connection)
                 raise _not_migrated(self._url, error) from None
             except _AWAY as error:
@@ -166,12 +179,17 @@ class Session:
             raise StoreUnavailableError(str(error)) from None
         try:
             self._prepare(connection)
-        except _WRONG_SCHEMA as error:
+        except WRONG_SCHEMA as error:
             connection.close()
             raise _not_migrated(self._url, error) from None
         except _AWAY as error:
             connection.close()
             raise self._away(error) from None
+        except psycopg.Error as error:
+            connection.close()
+            raise WorkerError(
+                f"WORKER_DATABASE_URL: {first_line(error)}. Grant it to this role."
+            ) from None
         except BaseException:
             connection.close()
             raise
@@ -186,10 +204,10 @@ class Session:
             )
         connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
         connection.execute(f"SET lock_timeout = '{WRITE_LOCK_TIMEOUT_S}s'")
-        connection.execute(query("session"))
-        self.slot = hold_slot(connection)
-        with connection.cursor() as cursor:
-            row = cursor.execute("SELECT erasure_key FROM policy").fetchone()
+        if self._writes:
+            connection.execute(query("session"))
+            self.slot = hold_slot(connection)
+            row = connection.execute("SELECT erasure_key FROM policy").fetchone()
             assert row is not None
             self._hasher = Hasher(row[0], self._author_key)
         connection.commit()

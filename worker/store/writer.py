@@ -61,8 +61,12 @@ def write(
     check_author_key(policy, hasher)
 
     spans, fenced, repeated = _fence(cursor, batch.spans, group)
+    kept: frozenset[RecordRef] = frozenset()
+    if repeated:
+        rows = cursor.execute(query("letters_standing"), _keys(repeated)).fetchall()
+        kept = frozenset(RecordRef(*row) for row in rows)  # type: ignore[arg-type]
     if not spans:
-        return Written({}, fenced, repeated)
+        return Written({}, fenced, repeated, kept)
     counts: dict[Partition, Counter[str]] = {span.partition: Counter() for span in spans}
     places = [batch.ledger or partition_of(entry.record.ref) for entry in batch.entries]
     ordinals = [ordinal for ordinal, place in enumerate(places) if place in counts]
@@ -73,12 +77,18 @@ def write(
     if batch.letters:
         dead_letters.settle(cursor, batch, ordinals, outcomes)
     elif any(outcomes[ordinal] == "dead_lettered" for ordinal in ordinals):
-        cursor.execute(query("insert_dead_letters"), _keys(spans))
+        rows = cursor.execute(query("insert_dead_letters"), _keys(spans)).fetchall()
+        kept |= {RecordRef(*row[:4]) for row in rows if row[4]}  # type: ignore[arg-type]
 
     for ordinal in ordinals:
         counts[places[ordinal]][outcomes[ordinal]] += 1
     _advance(cursor, spans, counts, group)
-    return Written(counts, fenced, repeated)
+    sound = {
+        place.topic for place, count in counts.items() if count.total() > count["dead_lettered"]
+    }
+    if sound:
+        cursor.execute(query("clear_mark"), {"group": group, "topics": sorted(sound)})
+    return Written(counts, fenced, repeated, kept)
 
 
 def _keys(spans: Sequence[Span]) -> dict[str, object]:
@@ -161,21 +171,26 @@ def _store_posts(
     if len(stored) != len(known) or (policy.has_erasures and _erased_since(cursor, ordinals)):
         raise ErasedMeanwhileError
     standing_before = {key: one for key, one in stored.items() if not policy.dropped(one)}
-    outdated = {key: one.created_at for key, one in standing_before.items() if key in erasing}
+    outdated: dict[Identity, datetime | None] = {}
     again = [ordinal for ordinal in ordinals if _identity(entries[ordinal]) in stored]
     if again:
         refolded = fold(entries, again, standing_before, batch.generation)
         cursor.execute(query("update_identities"), {"ordinals": list(refolded.winners.values())})
-        outdated |= {
+        outdated = {
             key: standing_before[key].created_at
             for key in refolded.winners
             if key in standing_before
         }
         outcomes |= refolded.outcomes
         standing_now |= refolded.winners
+    standing = set(standing_now.values())
+    beside = [ordinal for ordinal in ordinals if ordinal not in standing]
+    if beside:
+        cursor.execute(query("note_authors"), {"ordinals": beside})
+    removed = remove_labels(cursor, outdated)
     if erasing:
         cursor.execute(query("erase_identities"), {"ordinals": list(erasing.values())})
-    removed = remove_labels(cursor, outdated)
+        removed += forget_labels(cursor, sorted(erasing), policy)
     labels = [o for o in standing_now.values() if isinstance(entries[o].decoded, Post)]
     if labels:
         cursor.execute(query("insert_labels"), {"ordinals": labels, "model_id": batch.model_id})
@@ -265,6 +280,20 @@ def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) 
             f"{len(live)} live posts had {cursor.rowcount} labels where they belong"
         )
     return len(live)
+
+
+def forget_labels(cursor: Cursor, identities: Sequence[Identity], policy: Policy) -> int:
+    """Takes all labels of these posts away, wherever they lie; how many. `add_cells` follows."""
+    row = cursor.execute(
+        query("forget_labels"),
+        {
+            "platforms": [platform for platform, _ in identities],
+            "post_ids": [post_id for _, post_id in identities],
+            "floor": policy.label_floor,
+        },
+    ).fetchone()
+    assert row is not None
+    return int(str(row[0]))
 
 
 def _advance(

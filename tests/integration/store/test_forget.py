@@ -29,7 +29,7 @@ KEY = "k" * 16
 
 @pytest.fixture
 def session(database_url: str) -> Iterator[Session]:
-    with Session(database_url, name="forget", author_key=KEY.encode()) as one:
+    with Session(database_url, name="forget", writes=True, author_key=KEY.encode()) as one:
         yield one
 
 
@@ -250,3 +250,55 @@ def test_a_worker_without_the_authors_key_ends_rather_than_bring_them_back(
         with pytest.raises(WorkerError, match="WORKER_AUTHOR_KEY"):
             PostgresStore(database_url, group="g", author_key=key).open()
     assert rows("SELECT count(*)::int FROM posts") == [(0,)]
+
+
+@pytest.mark.parametrize("named", ["first", "stale", "tie", "withdrawal", "withdrawn"])
+@pytest.mark.parametrize("size", [1, 10])
+def test_an_author_whom_another_record_than_the_standing_one_named(
+    stream: Callable[..., Any],
+    session: Session,
+    build: Any,
+    rows: Any,
+    database_url: str,
+    named: str,
+    size: int,
+) -> None:
+    """Forgotten before or after the records came: it is the same."""
+    items = {
+        "first": [by("alice", build.post(0, 0, "a")), build.post(0, 1, "a", version=5)],
+        "stale": [build.post(0, 0, "a", version=5), by("alice", build.post(0, 1, "a"))],
+        "tie": [build.post(0, 0, "a"), by("alice", build.post(0, 1, "a"))],
+        "withdrawal": [build.post(0, 0, "a"), by("alice", build.withdrawal(0, 1, "a"))],
+        "withdrawn": [build.withdrawal(0, 0, "a"), by("alice", build.post(0, 1, "a"))],
+    }[named]
+    write(stream(author_key=KEY), 0, items, size)
+    assert forget(session, (), {"alice"}).posts == 1
+    assert rows("SELECT count(*)::int FROM posts") == [(0,)]
+    assert rows("SELECT count(*)::int FROM post_emotions") == [(0,)]
+    assert exact(database_url)
+
+
+def test_an_author_of_many_posts_is_forgotten_in_steps(
+    stream: Callable[..., Any],
+    session: Session,
+    build: Any,
+    rows: Any,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.store.forget.CHUNK", 7)
+    items = [by("alice", build.post(0, n, f"p{n}")) for n in range(30)]
+    write(stream(author_key=KEY), 0, [*items, by("bob", build.post(0, 30, "b"))])
+    done = forget(session, (), {"alice"})
+    assert (done.posts, done.labels) == (30, 30)
+    assert rows("SELECT post_id FROM posts") == [("b",)]
+    assert exact(database_url)
+
+
+def test_a_label_without_its_identity_is_forgotten_too(
+    stream: Callable[..., Any], session: Session, build: Any, rows: Any, database_url: str
+) -> None:
+    write(stream(), 0, [build.post(0, 0, "a")])
+    rows("DELETE FROM posts RETURNING post_id")
+    assert forget(session, {("tw", "a")}, ()).labels == 1
+    assert exact(database_url)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from worker.errors import WorkerError
+from worker.store import maintain as maintain_module
 from worker.store.connection import connect
 from worker.store.forget import forget
 from worker.store.locks import hold_upkeep, release_upkeep
@@ -145,7 +150,8 @@ def test_what_a_crash_left_undone_the_next_round_does(
             build.post(0, 7, "p2", created=-2 * DAY),
         ],
     )
-    forget(session, {("tw", "p4")}, ())
+    with Session(database_url, name="forget", writes=True) as forgetting:
+        forget(forgetting, {("tw", "p4")}, ())
     assert exact(database_url)
     round_ = done(maintain(session, Keep(labels=timedelta(days=1)), now=noon))
     assert len(round_.dropped) == 3
@@ -168,7 +174,7 @@ def test_minute_cells_have_a_floor_of_their_own(
     writer = stream()
     write(writer, 0, [build.post(0, n, f"p{n}", created=-n * DAY) for n in range(4)])
     round_ = done(maintain(session, Keep(minutes=timedelta(days=1)), now=noon))
-    assert round_.minutes == 2 * 4  # two posts, four dimensions
+    assert round_.minutes == 2 * 5  # two posts, five dimensions (the model's too)
     coarse = rows("SELECT sum(posts)::int FROM emotion_trends WHERE granularity = '1h'")
     assert coarse == [(16,)]
     write(writer, 0, [build.post(0, 4, "late", created=-3 * DAY), build.withdrawal(0, 5, "p3")])
@@ -241,7 +247,6 @@ def test_one_at_a_time_and_a_held_table_is_left_for_later(
 ) -> None:
     writer = stream()
     write(writer, 0, [build.post(0, 0, "a"), build.post(0, 1, "old", created=-5 * DAY)])
-    monkeypatch.setattr("worker.store.maintain.LOCK_S", 1.0)
     with psycopg.connect(database_url) as dump:
         dump.execute("SELECT count(*) FROM post_emotions")
         round_ = done(maintain(session, Keep(labels=timedelta(days=1)), now=noon))
@@ -254,3 +259,88 @@ def test_one_at_a_time_and_a_held_table_is_left_for_later(
         assert maintain(session, Keep(), now=noon) is None
         other.run(release_upkeep)
     assert len(done(maintain(session, Keep(labels=timedelta(days=1)), now=noon)).dropped) == 1
+
+
+def test_an_edit_over_the_floor_is_no_difference_while_its_old_day_is_not_dropped(
+    stream: Callable[..., Any],
+    session: Session,
+    build: Any,
+    rows: Any,
+    noon: datetime,
+    database_url: str,
+) -> None:
+    writer = stream()
+    write(writer, 0, [build.post(0, 0, "a", created=-5 * DAY), build.post(0, 1, "b")])
+    with psycopg.connect(database_url) as dump:
+        dump.execute("SELECT count(*) FROM post_emotions")
+        assert done(maintain(session, Keep(labels=timedelta(days=1)), now=noon)).left
+    write(writer, 0, [build.post(0, 2, "a", version=6 * DAY)])
+    assert rows("SELECT count(*)::int FROM post_emotions WHERE post_id = 'a'") == [(2,)]
+    assert exact(database_url)
+    # What is on its way out is forgotten as well, wherever it lies.
+    with Session(database_url, name="forget", writes=True) as forgetting:
+        assert forget(forgetting, {("tw", "a")}, ()).labels == 2
+    assert exact(database_url)
+
+
+def test_a_deadlock_while_identities_are_dropped_is_tried_again(
+    stream: Callable[..., Any],
+    session: Session,
+    build: Any,
+    rows: Any,
+    noon: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.store.maintain.CHUNK", 2)
+    write(stream(), 0, [build.post(0, n, f"p{n}", created=-5 * DAY) for n in range(5)])
+    real, calls = maintain_module._drop_identities, iter(range(100))
+
+    def unlucky(*arguments: Any) -> int:
+        if next(calls) in {0, 2}:
+            raise psycopg.errors.DeadlockDetected
+        return real(*arguments)
+
+    monkeypatch.setattr(maintain_module, "_drop_identities", unlucky)
+    round_ = done(maintain(session, Keep(labels=timedelta(days=1)), now=noon))
+    assert (round_.identities, len(round_.dropped)) == (5, 1)
+    assert rows("SELECT count(*)::int FROM posts") == [(0,)]
+
+
+def test_a_role_that_owns_nothing_raises_no_floor_and_does_the_rest(
+    stream: Callable[..., Any], build: Any, rows: Any, noon: datetime, database_url: str
+) -> None:
+    write(stream(), 0, [build.post(0, 0, "a", created=-5 * DAY), build.rejection(0, 1)])
+    role = f"writer_{secrets.token_hex(4)}"
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        name = sql.Identifier(role)
+        owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
+        owner.execute(
+            sql.SQL(
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}"
+            ).format(name)
+        )
+        owner.execute("UPDATE dead_letters SET created_at = now() - interval '90 days'")
+        try:
+            parts = urlsplit(database_url)
+            url = parts._replace(netloc=f"{role}:secret@{parts.hostname}:{parts.port}").geturl()
+            keep = Keep(labels=timedelta(days=1), dead_letters=timedelta(days=30))
+            with Session(url, name="maintain") as session:
+                round_ = done(maintain(session, keep, now=datetime.now(UTC)))
+            assert round_.dead_letters == 1
+            assert round_.folded
+            assert "does not own post_emotions" in round_.left[0]
+            assert rows("SELECT label_floor FROM policy") == [(None,)]
+            owner.execute(sql.SQL("REVOKE SELECT ON policy FROM {}").format(name))
+            with (
+                Session(url, name="maintain") as session,
+                pytest.raises(WorkerError, match="permission denied"),
+            ):
+                maintain(session, keep, now=noon)
+            with (
+                Session(url, name="forget", writes=True) as session,
+                pytest.raises(WorkerError, match="Grant it"),
+            ):
+                forget(session, {("tw", "a")}, ())
+        finally:
+            owner.execute(sql.SQL("DROP OWNED BY {}").format(name))
+            owner.execute(sql.SQL("DROP ROLE {}").format(name))

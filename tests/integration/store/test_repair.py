@@ -46,7 +46,7 @@ ORDER BY 1, 2, 3, 4
 @pytest.fixture
 def mended(database_url: str) -> Callable[[], Repaired]:
     def run() -> Repaired:
-        with Session(database_url, name="test repair") as session:
+        with Session(database_url, name="test repair", writes=True) as session:
             return repair(database_url, session)
 
     return run

@@ -55,7 +55,18 @@ def test_takes_its_time_for_each_post() -> None:
     stub.classify([Text("a")] * 4)
     stub.classify([])
 
-    assert slept == [0.02]
+    assert slept == [0.005] * 4
+
+
+def test_says_after_each_post_that_it_goes_on() -> None:
+    said: list[int] = []
+    slept: list[float] = []
+    stub = StubClassifier(milliseconds_per_post=5, sleep=slept.append)
+    stub.watch(lambda: said.append(len(slept)))
+
+    stub.classify([Text("a")] * 3)
+
+    assert said == [1, 2, 3]
 
 
 def test_the_settings_name_it() -> None:

@@ -142,6 +142,28 @@ def test_scores_the_same_tokens_once(
     assert rows == [1, 1]
 
 
+def test_says_after_each_forward_pass_that_it_goes_on(
+    make_classifier: Callable[..., TransformerClassifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = make_classifier()
+    passes: list[int] = []
+    said: list[int] = []
+    forward = classifier._forward
+
+    def counted(*args: Any) -> Any:
+        passes.append(1)
+        return forward(*args)
+
+    monkeypatch.setattr(classifier, "_forward", counted)
+    classifier.watch(lambda: said.append(len(passes)))
+    classifier._chunk_tokens = 40
+
+    classifier.classify([Text("so happy " + "happy " * number) for number in range(12)])
+
+    assert len(said) > 2
+    assert said == list(range(1, len(passes) + 1))
+
+
 def test_forgets_what_was_not_asked_for_the_longest(
     make_classifier: Callable[..., TransformerClassifier], monkeypatch: pytest.MonkeyPatch
 ) -> None:

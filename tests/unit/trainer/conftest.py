@@ -10,6 +10,8 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from trainer import data
 from trainer.encoder import sha256
 from trainer.recipe import Recipe
+from trainer.sources import Corpus
+from trainer.text import make_tokenizer
 from trainer.train import Job, train
 from worker.posts import LABELS
 
@@ -78,13 +80,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_posts(folder: Path, rounds: dict[str, int]) -> Path:
     """A data set of `text;label` files; val.txt has blank lines, as the real one has."""
-    folder = tmp_path_factory.mktemp("data")
-    for number, (name, rounds) in enumerate({"train": 40, "val": 4, "test": 4}.items()):
+    for number, (name, turns) in enumerate(rounds.items()):
         lines = []
-        for turn in range(rounds):
+        for turn in range(turns):
             for label in LABELS:
                 word = WORDS[label][(turn + number) % 3]
                 filler = FILLERS[(turn * 5 + number) % len(FILLERS)]
@@ -93,6 +93,18 @@ def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines = ["", *lines, ""]
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 posts to train on, 24 for each of the others."""
+    return write_posts(tmp_path_factory.mktemp("data"), {"train": 40, "val": 4, "test": 4})
+
+
+@pytest.fixture(scope="session")
+def few_posts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 posts to train on (three steps of eight), six for validation."""
+    return write_posts(tmp_path_factory.mktemp("few"), {"train": 4, "val": 1})
 
 
 @pytest.fixture(scope="session")
@@ -125,9 +137,15 @@ def run(
     """A finished run of two seeds. Tests must not change its folder."""
     job = Job(
         recipe=recipe,
-        data=data.load(str(posts)),
+        corpus=Corpus(data.load(str(posts))),
         encoder=encoder,
         output=tmp_path_factory.mktemp("runs") / "tiny",
         seeds=recipe.seeds,
     )
     return train(job, say=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def encoder_tokenizer(encoder: Path) -> PreTrainedTokenizerFast:
+    """The tiny encoder's tokenizer with our clean-up and emoji."""
+    return make_tokenizer(encoder, 16)

@@ -51,8 +51,58 @@ def test_evaluate_prints_f1_and_confusion(
     assert _exit("evaluate", str(run.folder), "--data", str(posts)) == 0
     out = capsys.readouterr().out
     assert "test: 24 posts" in out
-    for word in ("accuracy", "macro-F1", "loss", "ECE", "sadness", "surprise", "F1"):
+    for word in ("accuracy", "macro-F1", "loss", "ECE", "sadness", "surprise", "F1", "slices"):
         assert word in out
+
+
+def test_evaluate_gives_everything_at_once(
+    run: Run, posts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "report.png"
+    where = (str(run.folder), "--data", str(posts), "--plot", str(picture), "--perturb")
+    assert _exit("evaluate", *where) == 0
+    out = capsys.readouterr().out
+    for words in ("perturbations", "negated emotions:", "most confident mistakes"):
+        assert words in out
+    assert picture.is_file()
+    assert _exit("evaluate", *where, "--json") == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {"intervals", "slices", "coverage", "reliability", "mistakes"} <= answer.keys()
+    assert answer["perturbations"]["capitals"]["lost"] == 0
+    assert answer["negation"]["posts"] == 60
+
+
+def test_compare_says_whether_it_is_chance(
+    run: Run, posts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = (str(run.model_folder(2)), str(run.model_folder(3)), "--data", str(posts))
+    assert _exit("compare", *pair) == 0
+    out = capsys.readouterr().out
+    assert "McNemar's exact test" in out
+    assert _exit("compare", *pair, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {"a", "b", "difference", "intervals", "p_value"} <= answer.keys()
+
+
+def test_columns_and_labels_can_be_renamed(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("body,mood\ni feel merry today,glad\ni feel livid today,anger\n")
+    renamed = ("--map", "text=body", "--map", "label=mood", "--label", "glad=joy")
+    assert _exit("evaluate", str(run.folder), "--data", str(path), *renamed, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["posts"] == 2
+
+
+def test_a_source_is_read_as_its_recipe_reads_it(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 17 is joy and 2 is anger among GoEmotions' numbers, 27 is neutral and 0 left out.
+    (tmp_path / "dev.tsv").write_text("so merry\t17\ta\nlivid\t2\tb\nand\t27\tc\nso\t0\td\n")
+    where = ("--data", str(tmp_path), "--split", "val", "--source", "builtin:goemotions")
+    assert _exit("evaluate", str(run.folder), *where, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["posts"], answer["neutral_posts"]) == (2, 1)
 
 
 @pytest.fixture
@@ -73,6 +123,15 @@ def places(posts: Path, encoder: Path, tmp_path: Path) -> dict[str, str]:
         (("evaluate", "{encoder}", "--data", "{tmp}/bad.txt"), 1, "bad.txt, line 2: "),
         (("evaluate", "{encoder}"), 2, "--data"),
         (("brew",), 2, "No such command"),
+        (("compare", "{encoder}"), 2, "Missing argument"),
+        (("train", "--resume", "{tmp}"), 2, "no run folder"),
+        (("train", "--resume", "{tmp}", "--seed", "3"), 2, "--seed: goes without --resume"),
+        (("train", "--data", "{posts}", "--data", "{tmp}"), 2, "takes beside it: none other"),
+        (("train", "--data", "{posts}", "--map", "body=text"), 2, "body is none of text, label"),
+        (("train", "--data", "{posts}", "--label", "glad"), 2, "give it as --label NAME=VALUE"),
+        (("train", "--data", "{posts}", "--label", "a=glee"), 2, "a = glee: the labels are"),
+        (("evaluate", "{encoder}", "--data", "{posts}", "--source", "x"), 2, "RECIPE:NAME"),
+        (("evaluate", "{encoder}", "--data", "{posts}", "--source", "builtin:x"), 2, "no such"),
     ],
 )
 def test_a_users_mistake_is_a_line_or_two_and_a_code(
@@ -95,8 +154,10 @@ def test_an_encoder_that_the_hub_does_not_give_says_what_to_do(
         raise ConnectionError("no route")
 
     monkeypatch.setattr("trainer.encoder.snapshot_download", unreachable)
-    assert _exit("train", "--recipe", "builtin", "--data", str(posts)) == 3
-    assert "--base FOLDER" in capsys.readouterr().err
+    assert _exit("train", "--recipe", "reference", "--data", str(posts)) == 3
+    err = capsys.readouterr().err
+    assert "--base FOLDER" in err
+    assert "--data FOLDER" in err
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -5,7 +5,9 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from trainer import data
 from worker.errors import DependencyError, SettingsError
@@ -67,6 +69,10 @@ def test_the_fingerprint_sees_every_change(tmp_path: Path) -> None:
         ("train.txt", "fine;joy\nhm;6\n", 2, "unknown label '6'"),
         ("train.txt", "fine;joy\n ;joy\n", 2, "no text"),
         ("train.csv", "text,mood\na,joy\n", 1, "no column label"),
+        ("train.csv", 'text,label\na,joy\n"b,joy\n', 3, "unexpected end of data"),
+        ("train.csv", "", 1, "no column text and label (the columns are: none)"),
+        ("train.tsv", "a\t1\nb 1\n", 2, "no tab"),
+        ("train.tsv", "a\t1\nb\tx\n", 2, "unknown label 'x'"),
         ("train.csv", "text,label\na,joy\nb\n", 3, "2 columns expected"),
         ("train.csv", "text,label\na,joy,more\n", 2, "2 columns expected"),
         ("train.jsonl", '{"text": "a", "label": "joy"}\n{"text"\n', 2, "not JSON"),
@@ -85,10 +91,65 @@ def test_an_error_names_file_and_line(
     assert words in str(caught.value)
 
 
+def test_parquet_means_the_same_and_names_its_rows(tmp_path: Path) -> None:
+    rows = [("i feel fine, thanks", "joy"), ("so cross", "anger")]
+    table = pyarrow.table({"text": [text for text, _ in rows], "label": [name for _, name in rows]})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    split = data.load(str(tmp_path)).split("train")
+    assert (split.texts, split.labels) == (tuple(text for text, _ in rows), (1, 3))
+    path = tmp_path / "val.parquet"
+    parquet.write_table(pyarrow.table({"text": ["a", "b"], "label": ["joy", "glee"]}), path)
+    with pytest.raises(data.DataError, match=r"val\.parquet, row 2: unknown label 'glee'"):
+        data.load(str(tmp_path))
+    parquet.write_table(pyarrow.table({"body": ["a"], "label": ["joy"]}), path)
+    with pytest.raises(data.DataError, match=r"val\.parquet, schema: no column text"):
+        data.load(str(tmp_path))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(data.DataError, match="no whole Parquet file"):
+        data.load(str(tmp_path))
+
+
+def test_columns_and_labels_can_have_other_names(tmp_path: Path) -> None:
+    _write(tmp_path, train_csv="body,mood,language\nhm,glad,en\noh,anger,\n")
+    split = data.load(
+        str(tmp_path),
+        columns=data.Columns(text="body", label="mood", lang="language"),
+        labelling=data.Labelling(mapping={"glad": "joy"}),
+    ).split("train")
+    assert (split.texts, split.labels, split.langs) == (("hm", "oh"), (1, 3), ("en", None))
+    assert split.take([1]).langs == (None,)
+
+
+def test_a_tab_separated_file_may_have_several_labels(tmp_path: Path) -> None:
+    _write(tmp_path, train_tsv="a\t2\tx\nb\t0,2\ty\nc\t0,1\tz\nd\t3\tz\n")
+    form = {"names": ("joy", "glee", "rage", "dull"), "strict": False}
+    mapping = {"joy": "joy", "glee": "joy", "rage": "anger", "dull": ""}
+    merged = data.Labelling(mapping=mapping, several="merge", **form)  # type: ignore[arg-type]
+    assert data.load(str(tmp_path), labelling=merged).split("train").texts == ("a", "c")
+    skipped = data.Labelling(mapping=mapping, several="skip", **form)  # type: ignore[arg-type]
+    assert data.load(str(tmp_path), labelling=skipped).split("train").labels == (3,)
+    refused = data.Labelling(mapping=mapping, **form)  # type: ignore[arg-type]
+    with pytest.raises(data.DataError, match=r"train\.tsv, line 2: 2 labels"):
+        data.load(str(tmp_path), labelling=refused)
+
+
+def test_neutral_is_a_label_only_where_it_is_wanted(tmp_path: Path) -> None:
+    _write(tmp_path, train_txt="a;joy\nb;neutral\n")
+    with pytest.raises(data.DataError, match=r"line 2: unknown label 'neutral'"):
+        data.load(str(tmp_path))
+    found = data.load(str(tmp_path), labelling=data.Labelling(neutral=True))
+    assert found.split("train").labels == (1, 6)
+
+
+def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbftext,label\na,joy\n")
+    assert data.load(str(tmp_path)).split("train").texts == ("a",)
+
+
 def test_a_file_that_is_not_utf8_or_empty_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
-    path.write_bytes(b"caf\xe9;joy\n")
-    with pytest.raises(data.DataError, match="not UTF-8"):
+    path.write_bytes(b"a;joy\ncaf\xe9;joy\n")
+    with pytest.raises(data.DataError, match="line 2: not UTF-8"):
         data.load(str(path))
     path.write_text("\n\n")
     with pytest.raises(data.DataError, match="no examples"):
@@ -123,7 +184,7 @@ def test_a_single_file_is_divided_by_text(tmp_path: Path) -> None:
 
 def test_a_hub_id_without_the_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DependencyError, match=r"pip install datasets.*--data FOLDER"):
+    with pytest.raises(DependencyError, match=r"pip install datasets.*--data.*--base"):
         data.load("dair-ai/emotion")
 
 
@@ -132,7 +193,7 @@ def test_a_hub_that_is_not_reached_says_what_to_do(monkeypatch: pytest.MonkeyPat
         raise ConnectionError("no route")
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=fail))
-    with pytest.raises(DependencyError, match=r"ConnectionError.*--data FOLDER"):
+    with pytest.raises(DependencyError, match=r"ConnectionError.*--data FOLDER.*--base FOLDER"):
         data.load("dair-ai/emotion")
 
 

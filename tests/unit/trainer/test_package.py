@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import pipeline
 
 from trainer import data
 from trainer import package as packaging
-from trainer.card import model_card, notice
-from trainer.evaluate import evaluate, load
+from trainer.card import Robustness, model_card, notice
+from trainer.evaluate import load
+from trainer.measuring import evaluate
 from trainer.package import FILES, BundleError, package
 from worker.errors import SettingsError
 from worker.posts import LABELS
@@ -35,6 +36,8 @@ def test_bundle_json_keeps_its_contract(bundle: Path, run: Run) -> None:
         "version",
         "base",
         "dataset",
+        "sources",
+        "teachers",
         "recipe",
         "metrics",
         "temperature",
@@ -42,6 +45,9 @@ def test_bundle_json_keeps_its_contract(bundle: Path, run: Run) -> None:
         "languages",
         "max_length",
         "git_revision",
+        "uncertain",
+        "perturbations",
+        "negation",
     ]
     assert (content["name"], content["version"]) == ("tiny", "3")
     assert content["languages"] == ["en", "de"]
@@ -95,7 +101,14 @@ def test_the_card_and_the_notice_state_the_terms(bundle: Path, run: Run) -> None
 def test_what_the_recipe_says_of_its_data_is_not_said_of_other_data(run: Run) -> None:
     elsewhere = replace(run, dataset=run.dataset | {"name": "mine", "terms": "unknown"})
     card = model_card(
-        elsewhere, figures={}, coverage={}, temperature=1.0, threshold=0.5, parameters=1
+        elsewhere,
+        chosen=run.chosen,
+        figures={},
+        coverage={},
+        temperature=1.0,
+        threshold=0.5,
+        robust=Robustness(None, {}, {}),
+        parameters=1,
     )
     assert "Knows eighteen words." not in card
     assert "someone/posts" not in card
@@ -151,11 +164,67 @@ def test_shuffled_labels_are_refused(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_model_cut_short_is_refused(run: Run, tmp_path: Path) -> None:
+    broken = _spoiled(run, tmp_path / "run", "config.json", "x", "x")
+    weights = broken.model_folder(run.chosen.seed) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(SettingsError, match="no model could be loaded"):
+        package(broken, tmp_path / "bundle", say=lambda _: None)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_full_disk_leaves_nothing_half_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(folder: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(packaging, "_tidy_tokenizer", full)
+    with pytest.raises(BundleError, match=r"cannot be written: .*No space left on device"):
+        package(run, tmp_path / "bundle", say=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_with_shuffled_labels_is_refused(bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["id2label"]["0"], config["id2label"]["1"] = "joy", "sadness"
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SettingsError, match=r"its labels are joy, sadness, love.*in this order"):
+        load(str(copy))
+
+
+def test_another_seed_can_be_packaged(run: Run, tmp_path: Path) -> None:
+    other = next(result.seed for result in run.seeds if result != run.chosen)
+    folder = package(run, tmp_path / "bundle", seed=other, say=lambda _: None)
+    content = json.loads((folder / "bundle.json").read_text())
+    assert content["recipe"]["seed"] == other
+    assert f"| {other} (chosen) |" in (folder / "README.md").read_text()
+    with pytest.raises(SettingsError, match=r"--seed 9: .*it has: 2, 3"):
+        package(run, tmp_path / "none", seed=9, say=lambda _: None)
+
+
+def test_the_card_has_what_was_measured(bundle: Path, run: Run) -> None:
+    content = json.loads((bundle / "bundle.json").read_text())
+    card = (bundle / "README.md").read_text()
+    for figures in content["metrics"].values():
+        assert f"| {figures['accuracy']:.4f} | {figures['macro_f1']:.4f} |" in card
+    assert f"{content['negation']['right']} of 60 right" in card
+    assert "| capitals | 0.0 |" in card
+    assert "standard deviation over the 2 seeds" in card
+    mean, deviation = run.spread()["accuracy"]
+    assert f"accuracy {mean:.4f} +- {deviation:.4f}" in card
+
+
 def test_other_data_than_the_runs_is_refused(run: Run, tmp_path: Path) -> None:
     for name in ("train", "val"):
         (tmp_path / f"{name}.txt").write_text("merry;joy\n")
     with pytest.raises(SettingsError, match="fingerprint"):
-        package(run, tmp_path / "bundle", source=str(tmp_path), say=lambda _: None)
+        package(run, tmp_path / "bundle", places=(str(tmp_path), {}), say=lambda _: None)
     moved = replace(run, data_source=str(tmp_path / "gone"))
     with pytest.raises(SettingsError, match="--data"):
         package(moved, tmp_path / "bundle", say=lambda _: None)

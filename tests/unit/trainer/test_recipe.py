@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from transformers import TrainingArguments
 
 from trainer import recipe as recipes
-from trainer.train import training_arguments
+from trainer.arguments import training_arguments
 from worker.errors import SettingsError
 
 
@@ -45,9 +48,50 @@ def test_reference_resolves_to_the_model_cards_arguments() -> None:
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
+def test_reference_leaves_every_other_argument_as_transformers_has_it() -> None:
+    arguments = training_arguments(
+        recipes.load("reference"), output=Path("run"), seed=42, cuda=False
+    )
+    usual: dict[str, Any] = TrainingArguments(  # type: ignore[no-untyped-call]
+        output_dir="run",
+        learning_rate=6e-5,
+        per_device_train_batch_size=16,
+        gradient_accumulation_steps=2,
+        per_device_eval_batch_size=32,
+        num_train_epochs=2,
+        weight_decay=0.01,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        logging_steps=10,
+        metric_for_best_model="accuracy",
+        report_to=["tensorboard"],
+        use_cpu=True,
+    ).to_dict()
+    found: dict[str, Any] = arguments.to_dict()  # type: ignore[no-untyped-call]
+    different = {name for name in usual if usual[name] != found[name]}
+    # None of these changes a weight.
+    assert different <= {"dataloader_pin_memory", "logging_nan_inf_filter", "remove_unused_columns"}
+
+
+def test_mixed_is_bf16_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.arguments.TrainingArguments", SimpleNamespace)
+    recipe = recipes.load("large")
+    for dtype, cuda, expected in (
+        (torch.bfloat16, True, (False, True)),
+        (torch.float32, True, (True, False)),
+        (torch.bfloat16, False, (False, True)),
+        (torch.float32, False, (False, False)),
+    ):
+        hardware = SimpleNamespace(dtype=dtype)
+        monkeypatch.setattr("trainer.arguments.choose_hardware", lambda _, found=hardware: found)
+        arguments = training_arguments(recipe, output=Path("run"), seed=1, cuda=cuda)
+        assert (arguments.fp16, arguments.bf16) == expected
+
+
 def test_reference_uses_native_mixed_precision_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     # The real arguments check the hardware of the machine they are made on.
-    monkeypatch.setattr("trainer.train.TrainingArguments", SimpleNamespace)
+    monkeypatch.setattr("trainer.arguments.TrainingArguments", SimpleNamespace)
     recipe = recipes.load("reference")
     arguments = training_arguments(recipe, output=Path("run"), seed=42, cuda=True)
     assert (arguments.fp16, arguments.bf16, arguments.use_cpu) == (True, False, False)
@@ -81,6 +125,14 @@ def test_a_runs_recipe_can_be_used_again(tmp_path: Path) -> None:
         ('name = "x"\nbase = "b/b"\ndataset = "d/d"', "learning_rate: Field required"),
         ('name = "x"\nlr = 1', "lr: Extra inputs"),
         ("name = ", "cannot be read"),
+        (
+            'name="x"\nbase="b"\ndataset="d"\nlearning_rate=1\nearly_stopping=1\ncheckpoint_steps=5',
+            "early_stopping needs a checkpoint each epoch",
+        ),
+        (
+            'name="x"\nbase="b"\ndataset="d"\nlearning_rate=1\ncheckpoint_steps=5',
+            "checkpoint_steps needs group_by_length = false",
+        ),
     ],
 )
 def test_a_wrong_recipe_file_is_refused(tmp_path: Path, content: str, words: str) -> None:
@@ -95,7 +147,7 @@ def test_a_wrong_recipe_file_is_refused(tmp_path: Path, content: str, words: str
 
 
 def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"builtin, reference"):
+    with pytest.raises(SettingsError, match=r"builtin, large, reference"):
         recipes.load("nonsense")
 
 

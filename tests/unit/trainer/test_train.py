@@ -8,8 +8,10 @@ import pytest
 
 from trainer import data
 from trainer import run as runs
-from trainer.evaluate import evaluate, load
+from trainer.evaluate import load
+from trainer.measuring import evaluate
 from trainer.run import SeedResult
+from trainer.sources import Corpus
 from trainer.train import Job, train
 from worker.errors import SettingsError
 
@@ -41,7 +43,7 @@ def test_a_run_learns_and_its_record_says_what_it_did(run: Run, posts: Path) -> 
     assert figures.accuracy > 0.9
     assert figures.rounded() == pytest.approx(run.chosen.val, abs=1e-4)
     left = {entry.name for entry in run.folder.iterdir()}
-    assert left == {"run.json", "recipe.json", "checkpoints", "seed-2", "seed-3"}
+    assert left == {"run.json", "recipe.json", "data.json", "checkpoints", "seed-2", "seed-3"}
 
 
 def test_validation_chooses_by_accuracy_then_loss(run: Run) -> None:
@@ -58,7 +60,9 @@ def test_other_data_and_encoders_are_not_recorded_under_the_recipes_names(
     assert run.base == "someone/tiny"
     other = recipe.model_copy(update={"base_sha256": "0" * 64, "dataset_fingerprint": None})
     dataset = data.load(str(posts))
-    made = runs.create(tmp_path / "run", recipe=other, data=dataset, encoder=encoder, seeds=(1,))
+    made = runs.create(
+        tmp_path / "run", recipe=other, corpus=Corpus(dataset), encoder=encoder, seeds=(1,)
+    )
     assert made.base == encoder.name
     assert (made.dataset["name"], made.dataset["terms"]) == (posts.name, "unknown")
     assert not made.as_intended
@@ -68,11 +72,11 @@ def test_other_data_and_encoders_are_not_recorded_under_the_recipes_names(
 def test_a_used_output_or_data_without_validation_is_refused(
     run: Run, recipe: Recipe, encoder: Path, posts: Path, tmp_path: Path
 ) -> None:
-    job = Job(recipe, data.load(str(posts)), encoder, run.folder, (1,))
+    job = Job(recipe, Corpus(data.load(str(posts))), encoder, run.folder, (1,))
     with pytest.raises(SettingsError, match="not empty"):
         train(job, say=print)
     (tmp_path / "train.txt").write_text("merry;joy\n")
-    job = Job(recipe, data.load(str(tmp_path)), encoder, tmp_path / "run", (1,))
+    job = Job(recipe, Corpus(data.load(str(tmp_path))), encoder, tmp_path / "run", (1,))
     with pytest.raises(SettingsError, match="no val split"):
         train(job, say=print)
     assert not (tmp_path / "run").exists()

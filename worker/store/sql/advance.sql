@@ -6,7 +6,6 @@ SET next_offset = k.next_offset,
         s.watermark, CASE WHEN k.watermark IS NOT NULL THEN least(k.watermark, now()) END
     ),
     updated_at = now(),
-    tripped_at = NULL,
     consumed = s.consumed + k.labelled + k.unlabelled + k.replaced + k.duplicates + k.stale
         + k.withdrawn + k.erased + k.expired + k.dead_lettered,
     labelled = s.labelled + k.labelled,

@@ -1,1 +1,5 @@
-SELECT platform, post_id, created_at FROM post_emotions WHERE author_hash = ANY (%(authors)b::text[])
+SELECT platform, post_id
+FROM posts
+WHERE author_hash = ANY (%(authors)b::text[])
+ORDER BY platform, post_id
+LIMIT %(limit)b

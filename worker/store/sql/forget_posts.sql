@@ -1,4 +1,9 @@
-DELETE FROM posts p
-USING unnest(%(platforms)b::text[], %(post_ids)b::text[]) AS k (platform, post_id)
-WHERE p.platform = k.platform AND p.post_id = k.post_id
-RETURNING p.platform, p.post_id, p.created_at
+WITH locked AS (
+    SELECT p.platform, p.post_id
+    FROM posts p
+    JOIN unnest(%(platforms)b::text[], %(post_ids)b::text[]) AS k (platform, post_id)
+        ON p.platform = k.platform AND p.post_id = k.post_id
+    ORDER BY p.platform, p.post_id
+    FOR UPDATE OF p
+)
+DELETE FROM posts p USING locked l WHERE p.platform = l.platform AND p.post_id = l.post_id

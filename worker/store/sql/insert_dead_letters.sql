@@ -1,5 +1,5 @@
 -- Another group may have read the same record: it is one dead letter all the same. What it holds of a
--- forgotten post or author is not kept.
+-- forgotten post or author is not kept; nor, where there are any, what was too much to be looked at.
 INSERT INTO dead_letters (
     topic, topic_id, kafka_partition, kafka_offset, kafka_timestamp, key, value, value_length,
     value_sha256, reason, detail, fingerprint, state
@@ -16,8 +16,10 @@ JOIN unnest(%(topics)b::text[], %(topic_ids)b::uuid[], %(partitions)b::integer[]
 CROSS JOIN LATERAL (
     SELECT EXISTS (
         SELECT FROM erasures
-        WHERE kind = 'post' AND hash = ANY (b.post_hashes)
+        WHERE b.opaque
+            OR kind = 'post' AND hash = ANY (b.post_hashes)
             OR kind = 'author' AND hash = ANY (b.author_hashes)
     ) AS found
 ) AS e
 ON CONFLICT (topic, topic_id, kafka_partition, kafka_offset) DO NOTHING
+RETURNING topic, topic_id, kafka_partition, kafka_offset, state = 'new'

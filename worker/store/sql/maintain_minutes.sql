@@ -1,1 +1,1 @@
-DELETE FROM trend_cells WHERE granularity = '1m' AND bucket < %(floor)s
+DELETE FROM trend_cells WHERE granularity = '1m' AND dimension = %(dimension)s AND bucket < %(floor)s

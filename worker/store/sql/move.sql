@@ -1,8 +1,6 @@
 -- The raised epoch fences whoever reads there: it claims again and reads on from the new position.
 UPDATE stream_offsets s
 SET next_offset = k.next_offset, owner_epoch = s.owner_epoch + 1, updated_at = now(),
-    -- What stopped the last owner lies elsewhere now.
-    tripped_at = NULL,
     -- Moved back, what lies between is unread again and may be of any time: no bucket is complete
     -- until it has been read once more. Moved forward, what is passed over counts as read.
     watermark = CASE WHEN k.next_offset > s.next_offset THEN s.watermark END

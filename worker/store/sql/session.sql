@@ -39,7 +39,8 @@ CREATE TEMP TABLE IF NOT EXISTS batch_rejections (
     detail text NOT NULL,
     fingerprint text NOT NULL,
     post_hashes bytea[] NOT NULL,
-    author_hashes bytea[] NOT NULL
+    author_hashes bytea[] NOT NULL,
+    opaque boolean NOT NULL
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS batch_removed (
     created_at timestamptz,
