@@ -95,6 +95,7 @@ class Health:
         self._lost: dict[TopicPartition, str] = {}
         self._down: dict[Dependency, str | None] = {}
         self._joined = False
+        self._unjoined = "yet"
         self._unclaimed: tuple[TopicPartition, ...] = ()
         self._stopping = False
 
@@ -106,6 +107,13 @@ class Health:
         with self._lock:
             self._pulses[stage] = made
         return made
+
+    def beat(self, stage: str) -> None:
+        """A sign of life of a stage, from within a long call of it; nothing where it is not on."""
+        with self._lock:
+            pulse = self._pulses.get(stage)
+        if pulse is not None:
+            pulse.beat()
 
     def ended(self, stage: str) -> None:
         """A stage came to its proper end: it need not beat any longer."""
@@ -133,11 +141,16 @@ class Health:
     ) -> None:
         """What the group has assigned to us since we joined it, and what of that is being read.
 
-        An empty assignment is one too: a group may have more workers than partitions.
+        It may be nothing: a group may have more workers than partitions.
         """
         with self._lock:
-            self._joined = True
+            self._joined, self._unjoined = True, "any more"
             self._unclaimed = tuple(sorted(set(places) - set(claimed)))
+
+    def left(self) -> None:
+        """The group does not count us among its members yet, or any more."""
+        with self._lock:
+            self._joined = False
 
     def lost(self, partitions: Mapping[TopicPartition, str]) -> None:
         """The partitions that stand still whatever was tried, each with why; empty: none."""
@@ -170,7 +183,7 @@ class Health:
             if self._stopping:
                 reasons.append("the worker is stopping")
             elif not self._joined:
-                reasons.append("the consumer group is not joined yet")
+                reasons.append(f"the consumer group is not joined {self._unjoined}")
             elif self._unclaimed:
                 names = ", ".join(f"{place.topic}/{place.number}" for place in self._unclaimed)
                 reasons.append(f"assigned but not claimed yet: {names}")

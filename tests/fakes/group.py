@@ -88,6 +88,7 @@ class MemoryGroup:
         """What the coordinator has for a member reaches it, if there is anything."""
         if member not in self.members:
             member.revoke(list(member.positions))
+            member.in_group = False
             self.join(member)
         elif member not in self._joined:
             if self._style == "range" and member.positions:

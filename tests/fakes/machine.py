@@ -404,9 +404,12 @@ class Pipelines(RuleBasedStateMachine):
 
         member.store.meanwhile[moment] = meanwhile
 
-    @rule(number=index, moment=st.sampled_from([*MOMENTS, "locked"]), lost=st.booleans())
+    @rule(
+        number=index, moment=st.sampled_from([*MOMENTS, "locked", "settling"]), lost=st.booleans()
+    )
     def stall_at_work(self, number: int, moment: str, lost: bool) -> None:
         """The same with work that it meets at once."""
+        self._turn(self._member(number), 2)
         self.stall(number, moment, lost, expired=True)
         self.news(1)
         if moment == "settling":

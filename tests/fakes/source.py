@@ -33,11 +33,16 @@ class MemorySource:
         away: How many more calls of a method fail, by its name.
         unknown: Topics that the client has not heard of yet.
         records_a_poll: Of each partition.
+        hands_out: Of which of the partitions that have records a poll returns some; None: of all.
+            A client with a backlog returns one fetch of one partition after the other.
         markers_at_once: Whether a poll's `end` covers the gap behind its last record.
         names_lost: Whether an answer of out of range names the partitions.
         waits: How long each poll would have waited for records, seconds.
         resumed: What was told to resume, newest last.
+        leaderless: Those of which the broker says nothing.
         said_end: What a broker wrongly says of ends, by place.
+        in_group: Whether the group counts it in, as far as it has heard.
+        rejoined: How often it asked the group to assign anew.
         expelled: Whether the group goes on without this member: its commits are refused.
         before: What happens once, at the next call of a method, by its name: a rebalance may come
             in the middle of a turn.
@@ -51,11 +56,15 @@ class MemorySource:
         self.away: Counter[str] = Counter()
         self.unknown: set[str] = set()
         self.records_a_poll = 100
+        self.hands_out: Callable[[Sequence[TopicPartition]], TopicPartition] | None = None
         self.markers_at_once = False
         self.names_lost = False
         self.waits: list[float] = []
         self.resumed: list[TopicPartition] = []
         self.said_end: dict[TopicPartition, int] = {}
+        self.leaderless: set[TopicPartition] = set()
+        self.in_group = False
+        self.rejoined = 0
         self.expelled = False
         self.before: dict[str, Callable[[], None]] = {}
 
@@ -85,8 +94,15 @@ class MemorySource:
         return self.broker.partition_at(place)
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
-        """What the member hears: these are its own, besides those that it has."""
+        """What the member hears: these are its own, besides those that it has.
+
+        Its listener hears nothing where there are none, as with kafka-python's cooperative
+        protocol.
+        """
         places = list(places)
+        self.in_group = True
+        if not places:
+            return
         for place in places:
             self.positions[place] = 0
             self.held.add(place)
@@ -115,6 +131,12 @@ class MemorySource:
             if place not in self.logs:
                 raise SourceUnavailableError(f"the broker does not know {place}")
 
+    def joined(self) -> bool:
+        return self.in_group
+
+    def rejoin(self) -> None:
+        self.rejoined += 1
+
     def partition(self, place: TopicPartition) -> tuple[Partition, int] | None:
         self._reach("partition")
         if place.topic in self.unknown or place not in self.logs:
@@ -140,7 +162,7 @@ class MemorySource:
                 f"{lost} have no offsets {positions}", lost if self.names_lost else ()
             )
         answer = {}
-        for place in fetched:
+        for place in self._handed_out(fetched):
             log, position = self.logs[place], self.positions[place]
             offsets = [o for o in sorted(log.records) if o >= position][: self.records_a_poll]
             if not offsets:
@@ -152,6 +174,12 @@ class MemorySource:
             self.positions[place] = end
             answer[place] = Polled([log.records[o] for o in offsets], end)
         return answer
+
+    def _handed_out(self, fetched: Sequence[TopicPartition]) -> Sequence[TopicPartition]:
+        behind = [p for p in fetched if any(o >= self.positions[p] for o in self.logs[p].records)]
+        if self.hands_out is None or not behind:
+            return fetched
+        return [self.hands_out(behind)]
 
     def hold(self, places: Iterable[TopicPartition]) -> None:
         self._reach("hold")
@@ -178,12 +206,16 @@ class MemorySource:
     def bounds(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
         self._reach("bounds")
         ends = self.ends(places)
-        return {place: (self.logs[place].first, ends[place]) for place in places}
+        return {place: (self.logs[place].first, end) for place, end in ends.items()}
 
     def ends(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         self._reach("ends")
         self._know(places)
-        return {place: self.said_end.get(place, self.logs[place].end) for place in places}
+        return {
+            place: self.said_end.get(place, self.logs[place].end)
+            for place in places
+            if place not in self.leaderless
+        }
 
     def ends_by_reading(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         self._reach("ends_by_reading")
@@ -201,3 +233,4 @@ class MemorySource:
 
     def close(self, timeout_s: float) -> None:
         self.revoke(list(self.positions))
+        self.in_group = False

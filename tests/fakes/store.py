@@ -229,11 +229,21 @@ class MemoryStore:
             self.entries.append(entry)
         for partition, span in mine.items():
             self._advance(self.rows[partition], span, counts[partition])
+            if counts[partition].total() > counts[partition]["dead_lettered"]:
+                for other, row in self.rows.items():
+                    if other.topic == partition.topic:
+                        row.tripped = False
         self._happens("committed")
         if self.lost:
             self.lost -= 1
             raise StoreUnavailableError("the answer was lost")
-        return Written(counts, tuple(fenced), tuple(repeated))
+        standing = mine.keys() | {span.partition for span in repeated}
+        letters = frozenset(
+            entry.record.ref
+            for entry in batch.entries
+            if isinstance(entry.decoded, Rejection) and partition_of(entry.record.ref) in standing
+        )
+        return Written(counts, tuple(fenced), tuple(repeated), letters)
 
     def heartbeat(self, spans: Sequence[Span]) -> int:
         self._reach()
@@ -329,7 +339,7 @@ class MemoryStore:
         return [outcomes[ordinal] for ordinal in range(len(entries))]
 
     def _advance(self, row: Row, span: Span, counts: Counter[str]) -> None:
-        row.next_offset, row.updated_at, row.tripped = span.end, self._wall(), False
+        row.next_offset, row.updated_at = span.end, self._wall()
         row.outcomes += counts
         if span.watermark is not None:
             self._raise(row, min(span.watermark, self._wall()))

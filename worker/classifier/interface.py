@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from worker.posts import Label, Unlabelled
 
@@ -73,6 +73,13 @@ class Classifier(Protocol):
     @property
     def policy(self) -> BatchPolicy:
         """The micro-batch policy that suits the device."""
+        ...
+
+    def watch(self, passed: Callable[[], object]) -> None:
+        """From now on `passed` is called after each forward pass, on the thread that classifies.
+
+        A large batch takes many of them, and as long as they go on nothing stands still.
+        """
         ...
 
     def classify(self, texts: Sequence[Text]) -> list[Label | Unlabelled]:

@@ -39,6 +39,7 @@ class StubClassifier:
         self._policy = policy or BatchPolicy(tokens=8_192, posts=256, linger_s=0.05)
         self._sleep = sleep
         self._languages = Languages(["en"])
+        self._passed: Callable[[], object] = lambda: None
 
     @property
     def info(self) -> ModelInfo:
@@ -58,10 +59,16 @@ class StubClassifier:
         """The micro-batch policy that was given."""
         return self._policy
 
+    def watch(self, passed: Callable[[], object]) -> None:
+        """See `Classifier.watch`; here a post is a forward pass."""
+        self._passed = passed
+
     def classify(self, texts: Sequence[Text]) -> list[Label | Unlabelled]:
-        """Labels `texts`, after the delay for as many of them."""
-        if self._delay_s and texts:
-            self._sleep(self._delay_s * len(texts))
+        """Labels `texts`, after the delay for each of them."""
+        if self._delay_s:
+            for _ in texts:
+                self._sleep(self._delay_s)
+                self._passed()
         return [self._label(text) for text in texts]
 
     def _label(self, text: Text) -> Label | Unlabelled:

@@ -21,7 +21,7 @@ from worker.classifier.tokenizing import TextTokenizer, ids_of
 from worker.errors import ClassifierError, SettingsError, WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
@@ -73,6 +73,7 @@ class TransformerClassifier:
         self._languages = Languages(languages)
         self._chunk_tokens = min(hardware.chunk_tokens, hardware.policy.tokens)
         self._cache = LabelCache(remembered)
+        self._passed: Callable[[], object] = lambda: None
         self._tokenizer = TextTokenizer(bundle)
         self._model = _load(bundle, hardware)
         self._info = ModelInfo(
@@ -94,6 +95,10 @@ class TransformerClassifier:
     def policy(self) -> BatchPolicy:
         """The micro-batch policy that suits the device."""
         return self._hardware.policy
+
+    def watch(self, passed: Callable[[], object]) -> None:
+        """See `Classifier.watch`."""
+        self._passed = passed
 
     def classify(self, texts: Sequence[Text]) -> list[Label | Unlabelled]:
         """Labels `texts`; the answer has their length and order.
@@ -124,6 +129,7 @@ class TransformerClassifier:
             )
             height = self._height(chunk)
             logits = self._forward(ids[start : chunk.stop], height, chunk.width)
+            self._passed()
             if logits is None:
                 self._lower_budget(height, chunk.width)
                 continue

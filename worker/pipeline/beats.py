@@ -9,13 +9,13 @@ from worker.pipeline.messages import Beat
 from worker.posts.place import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from worker.pipeline.channels import Channels
     from worker.pipeline.lags import Lags
     from worker.pipeline.readings import Readings
-    from worker.source import Source
+    from worker.source import Source, TopicPartition
 
 
 class Beats:
@@ -46,6 +46,7 @@ class Beats:
         self._lags = lags
         self._lateness = timedelta(seconds=lateness_s)
         self._wall = wall
+        self._ends: Mapping[TopicPartition, int] = {}
 
     def beat(self) -> None:
         """Says of partitions that were read to their end how far time has come without records.
@@ -60,7 +61,7 @@ class Beats:
             return
         # The end offset is asked for after this moment: what it does not cover was written later.
         watermark = self._wall() - self._lateness
-        ends = self._source.ends(list(readings))
+        ends = self._ends = self._source.ends(list(readings))
         self._lags.look(readings, ends)
         spans = tuple(
             Span(
@@ -75,3 +76,7 @@ class Beats:
         )
         if spans:
             self._channels.inbox.ask(Beat(spans))
+
+    def away(self) -> None:
+        """Shows how far each is behind while the broker does not say where the logs end."""
+        self._lags.look(self._readings.all(), self._ends, stale=True)

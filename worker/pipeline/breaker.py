@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import WorkerError
 from worker.posts import Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from worker.batching import Item
     from worker.source import TopicPartition
     from worker.store.interface import Claim
 
 WINDOW: Final = 1_000
-"""The records of a topic that are judged: the latest ones."""
+"""The records of a topic that are judged: the latest ones, of each of its partitions as many."""
+FEWEST: Final = 50
+"""Of a partition, however many there are."""
 LEAST: Final = 200
 """Fewer than this say nothing of a topic; one on probation is judged by any number."""
 
@@ -38,22 +41,56 @@ class BreakerTrippedError(WorkerError):
 
 @dataclass(slots=True)
 class _Seen:
-    """The latest records of a topic: the reason of each that was rejected, None for the others."""
+    """A partition's latest records: the reason of each that was rejected, None for the others."""
 
     latest: deque[str | None] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    reasons: Counter[str] = field(default_factory=Counter)
+    counted: tuple[int, Counter[str]] | None = None
+
+    def add(self, items: Iterable[Item]) -> None:
+        self.latest.extend(
+            item.decoded.reason if isinstance(item.decoded, Rejection) else None for item in items
+        )
+        self.counted = None
+
+    def reasons(self, most: int) -> Counter[str]:
+        """Of those rejected among the latest `most`."""
+        if self.counted is None or self.counted[0] != most:
+            latest = islice(reversed(self.latest), most)
+            self.counted = most, Counter(reason for reason in latest if reason is not None)
+        return self.counted[1]
+
+
+@dataclass(slots=True)
+class _Topic:
+    """The partitions of a topic that are ours, those of which nothing was seen among them."""
+
+    partitions: dict[TopicPartition, _Seen] = field(default_factory=dict)
     probation: bool = False
 
-    def add(self, reason: str | None) -> None:
-        if len(self.latest) == WINDOW and (oldest := self.latest[0]) is not None:
-            self.reasons[oldest] -= 1
-        self.latest.append(reason)
-        if reason is not None:
-            self.reasons[reason] += 1
+    @property
+    def fair(self) -> int:
+        """How many records of a partition are judged."""
+        return max(FEWEST, WINDOW // max(1, len(self.partitions)))
+
+    def judged(self) -> tuple[int, Counter[str]]:
+        """How many records are judged, and the reasons of those that were rejected."""
+        most = self.fair
+        lengths = [len(seen.latest) for seen in self.partitions.values()]
+        if sum(min(length, most) for length in lengths) < LEAST:
+            most = _level(lengths, most)
+        reasons: Counter[str] = Counter()
+        for seen in self.partitions.values():
+            reasons += seen.reasons(most)
+        return sum(min(length, most) for length in lengths), reasons
 
 
 class Breaker:
-    """Judges each topic by its latest records, before anything of them is handed on.
+    """Judges each topic by its partitions' latest records, before anything of them is handed on.
+
+    A client hands a backlog out partition by partition, so the latest records of a topic are of one
+    partition for thousands on end. So each partition has a window of its own, and as many records
+    of each count: `WINDOW` shared out among those that are ours, `FEWEST` at least. Where that
+    makes fewer than `LEAST`, as only some of them have records at all, more of these count.
 
     Args:
         share: WORKER_BREAKER_SHARE: the rejected share at which it trips; 0 never does.
@@ -61,7 +98,19 @@ class Breaker:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._topics: dict[str, _Seen] = {}
+        self._topics: dict[str, _Topic] = {}
+
+    def owns(self, places: Collection[TopicPartition]) -> None:
+        """What is ours; of partitions that no longer are, nothing counts."""
+        for topic in self._topics.values():
+            for place in topic.partitions.keys() - places:
+                del topic.partitions[place]
+        for place in places:
+            self._topic(place.topic).partitions.setdefault(place, _Seen())
+
+    def forget(self, place: TopicPartition) -> None:
+        """What was seen of a partition does not count: it is read again."""
+        self._topic(place.topic).partitions.pop(place, None)
 
     def probation(self, topic: str) -> None:
         """A worker stopped at this topic and nothing was stored since: the next records decide.
@@ -69,45 +118,69 @@ class Breaker:
         However few they are: else each start would collect the few that come in before the
         topic can be judged.
         """
-        self._topics.setdefault(topic, _Seen()).probation = True
+        self._topic(topic).probation = True
+
+    def see(self, place: TopicPartition, items: Iterable[Item]) -> None:
+        """Takes note of records of a partition."""
+        self._topic(place.topic).partitions.setdefault(place, _Seen()).add(items)
+
+    def fair(self, topic: str) -> int:
+        """How many records of a partition of `topic` are judged."""
+        return self._topic(topic).fair
 
     def suspects(self, topic: str) -> bool:
-        """Whether so far nearly all of `topic` is rejected, and it is too little to judge by."""
-        seen = self._topics.get(topic)
-        return seen is not None and len(seen.latest) < LEAST and self._over(seen)
+        """Whether nearly all records of `topic` are rejected, as far as they were seen."""
+        if not self._share:
+            return False
+        count, reasons = self._topic(topic).judged()
+        return 0 < reasons.total() >= self._share * count
 
-    def judge(self, decoded: Mapping[TopicPartition, Sequence[Item]]) -> None:
-        """Looks at what one poll brought.
+    def settled(self, topic: str) -> bool:
+        """Whether what is still to come of the partitions would hardly make a difference.
+
+        It may where a partition was not seen yet, or has good records and its window is not full.
+        """
+        known = self._topic(topic)
+        enough = min(known.fair, -(-LEAST // max(1, len(known.partitions))))
+        for seen in known.partitions.values():
+            length, rejected = len(seen.latest), seen.reasons(known.fair).total()
+            full = length >= known.fair
+            if not full and (length < enough or rejected < self._share * length):
+                return False
+        return True
+
+    def judge(self, topic: str) -> None:
+        """Ends it, if enough of `topic` was seen and nearly all is rejected.
 
         Raises:
-            BreakerTrippedError: Nearly all of a topic's latest records are rejected.
+            BreakerTrippedError: So it is.
         """
-        if not self._share:
+        known = self._topic(topic)
+        count, reasons = known.judged()
+        if not self._share or not count or (count < LEAST and not known.probation):
             return
-        for place, items in decoded.items():
-            seen = self._topics.setdefault(place.topic, _Seen())
-            for item in items:
-                seen.add(item.decoded.reason if isinstance(item.decoded, Rejection) else None)
-        for topic in sorted({place.topic for place in decoded}):
-            self._judge(topic, self._topics[topic])
-
-    def _judge(self, topic: str, seen: _Seen) -> None:
-        count, rejected = len(seen.latest), seen.reasons.total()
-        if not count or (count < LEAST and not seen.probation):
-            return
-        if self._over(seen):
-            [(reason, _)] = seen.reasons.most_common(1)
-            again = " It is the topic that stopped a worker before." if seen.probation else ""
+        if self.suspects(topic):
+            [(reason, _)] = reasons.most_common(1)
+            again = " It is the topic that stopped a worker before." if known.probation else ""
             raise BreakerTrippedError(
-                f"Topic {topic}: {rejected} of the last {count} records are no posts (mostly "
-                f"`{reason}`), so this may be the wrong topic. Nothing of this batch was stored."
-                f"{again} Mend WORKER_TOPICS or the producer; or pass over the records with "
+                f"Topic {topic}: {reasons.total()} of the last {count} records are no posts "
+                f"(mostly `{reason}`), so this may be the wrong topic. Nothing of this batch was "
+                f"stored.{again} Mend WORKER_TOPICS or the producer; or pass over the records with "
                 "`emotion-worker offsets set`; or set WORKER_BREAKER_SHARE=0 to make dead letters "
                 "of them all.",
                 topic,
             )
-        seen.probation = False
+        known.probation = False
 
-    def _over(self, seen: _Seen) -> bool:
-        rejected = seen.reasons.total()
-        return self._share > 0 and rejected > 0 and rejected >= self._share * len(seen.latest)
+    def _topic(self, topic: str) -> _Topic:
+        return self._topics.setdefault(topic, _Topic())
+
+
+def _level(lengths: Collection[int], most: int) -> int:
+    """As many of each as make `LEAST` together, if there are so many; at least `most`."""
+    left, others = LEAST, len(lengths)
+    for length in sorted(lengths):
+        if length * others >= left:
+            return max(most, -(-left // others))
+        left, others = left - length, others - 1
+    return max(most, LEAST)

@@ -12,7 +12,7 @@ from worker.pipeline.starts import start_offset
 from worker.source import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from worker.metrics import Move
     from worker.pipeline.channels import Channels
@@ -86,13 +86,17 @@ class Claiming:
         self._claims: dict[TopicPartition, tuple[int, Claim]] = {}
         self._fenced: dict[TopicPartition, _Fenced] = {}
         self._unknown: set[TopicPartition] = set()
+        self._leaderless: set[TopicPartition] = set()
         self._asked: dict[TopicPartition, int] = {}
 
     @property
     def excused(self) -> set[TopicPartition]:
-        """What there is a good reason not to read: fenced a moment ago, or of an unknown topic."""
+        """What there is a good reason not to read.
+
+        It was fenced a moment ago, or its topic is unknown, or it has no leader.
+        """
         fenced = {place for place, one in self._fenced.items() if one.epoch is not None}
-        return fenced | self._unknown
+        return fenced | self._unknown | self._leaderless
 
     @property
     def waiting(self) -> bool:
@@ -148,12 +152,15 @@ class Claiming:
             if self._assignment.current(place, token)
         }
         self._claims = dict(claims)
+        self._leaderless &= claims.keys()
         if not claims:
             return
         bounds = self._source.bounds(list(claims))
         # Asked after the bounds, and ids never come back: they were those of the logs claimed.
         self._source.refresh()
         for place, (token, claim) in claims.items():
+            if self._without_leader(place, bounds):
+                continue
             known = self._source.partition(place)
             if known is None or known[0] != claim.partition:
                 del self._claims[place]
@@ -176,6 +183,21 @@ class Claiming:
                 yield Beginning(place, token, claim, start.offset)
             else:
                 self._channels.inbox.ask(Settle(place, token, claim, start.offset))
+
+    def _without_leader(
+        self, place: TopicPartition, bounds: Mapping[TopicPartition, tuple[int, int]]
+    ) -> bool:
+        """Whether the broker has no bounds of it; the others begin meanwhile."""
+        if place in bounds:
+            self._leaderless.discard(place)
+            return False
+        if place not in self._leaderless:
+            self._leaderless.add(place)
+            log.warning(
+                "a partition has no leader; waiting for it",
+                extra={"partition": f"{place.topic}/{place.number}"},
+            )
+        return True
 
     def _committed(self, place: TopicPartition, claim: Claim) -> int | None:
         """The group's commit in Kafka, where it is to be adopted."""

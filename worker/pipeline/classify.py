@@ -32,6 +32,7 @@ class ClassifyStage:
     def run(self) -> None:
         """Turns until the poll stage says that nothing more comes."""
         self._pulse = self._channels.health.pulse("classify")
+        self._classifier.watch(self._pulse.beat)
         while not self._channels.abandoned.is_set() and self.turn():
             pass
         self._channels.health.ended("classify")

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from worker.batching import Item
 from worker.pipeline.breaker import Breaker, BreakerTrippedError
+from worker.pipeline.suspense import Suspense, Taken
 from worker.posts.decode import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from worker.metrics import Metrics
     from worker.pipeline.readings import Reading, Readings
     from worker.source import Polled, TopicPartition
     from worker.store.interface import Claim
-
-
-SUSPENSE_S: Final = 2.0
-"""Records of a topic of which nearly all are rejected, but too few to judge by, wait so long for
-more: a topic's first records come a few from each partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Records of a partition that go on where its reading stands.
-
-    Attributes:
-        place: The partition.
-        reading: Before them.
-        items: Them, decoded.
-        polled: Them, as they came.
-    """
-
-    place: TopicPartition
-    reading: Reading
-    items: Sequence[Item]
-    polled: Polled
-
-
-@dataclass(slots=True)
-class _Suspense:
-    """Records that wait for the breaker's judgement, fewer than it takes to judge."""
-
-    since: float
-    taken: list[Taken] = field(default_factory=list)
 
 
 class Intake:
@@ -55,6 +25,7 @@ class Intake:
         readings: What is read.
         metrics: What is counted.
         breaker_share: WORKER_BREAKER_SHARE.
+        assigned: Says what is ours, read already or not.
         again: Claims a partition once more, and says why.
         clock: Seconds, monotonic.
     """
@@ -65,28 +36,41 @@ class Intake:
         metrics: Metrics,
         *,
         breaker_share: float,
+        assigned: Callable[[], Collection[TopicPartition]],
         again: Callable[[TopicPartition, str], None],
         clock: Callable[[], float],
     ) -> None:
         self._readings = readings
         self._metrics = metrics
+        self._assigned = assigned
         self._again = again
-        self._clock = clock
-        self._suspense: dict[str, _Suspense] = {}
         self._breaker = Breaker(breaker_share)
+        self._suspense = Suspense(self._breaker, clock)
 
     def begin(self, place: TopicPartition, claim: Claim) -> None:
         """A partition is read from now on."""
         if claim.tripped:
             self._breaker.probation(place.topic)
 
+    def drop(self, place: TopicPartition) -> None:
+        """A partition is no longer read."""
+        self._suspense.drop(place)
+        self._breaker.forget(place)
+
     def waits(self, place: TopicPartition) -> bool:
         """Whether records of the partition wait for the breaker's judgement."""
-        suspense = self._suspense.get(place.topic)
-        return suspense is not None and any(one.place == place for one in suspense.taken)
+        return self._suspense.waits(place)
 
-    def take(self, polled: Mapping[TopicPartition, Polled]) -> list[Taken]:
+    def full(self) -> set[TopicPartition]:
+        """Those not to be read on for now: others' records are waited for."""
+        return self._suspense.full()
+
+    def take(self, polled: Mapping[TopicPartition, Polled], *, held: bool = False) -> list[Taken]:
         """Decodes the records of what is ours; a log that is not the one we read is claimed anew.
+
+        Args:
+            polled: What a poll brought.
+            held: Whether nothing was to be fetched.
 
         Returns:
             What is to be handed on now, each partition's in order; call it at every turn.
@@ -99,17 +83,25 @@ class Intake:
             for place, records in polled.items()
             if (reading := self._fit(place, records)) is not None
         }
-        if not fit:
-            return self._released()
-        with self._metrics.timed("poll"):
-            taken = [
-                Taken(place, reading, [Item(one, decode(one)) for one in records.records], records)
-                for place, (reading, records) in fit.items()
-            ]
-        for one in taken:
-            self._readings.advance(one.place, one.polled.end)
+        if fit:
+            with self._metrics.timed("poll"):
+                taken = [
+                    Taken(place, reading, [Item(one, decode(one)) for one in some.records], some)
+                    for place, (reading, some) in fit.items()
+                ]
+            for one in taken:
+                self._readings.advance(one.place, one.polled.end)
+                self._breaker.see(one.place, one.items)
+                self._suspense.add(one)
+        if held:
+            self._suspense.pause()
+        return [one for one in self._released() if self._still(one)]
+
+    def _released(self) -> list[Taken]:
+        ours = self._assigned()
+        self._breaker.owns(ours)
         try:
-            self._breaker.judge({one.place: one.items for one in taken})
+            return self._suspense.release({p.topic for p in ours if p not in self._readings})
         except BreakerTrippedError as error:
             self._metrics.tripped(error.topic)
             error.claims = tuple(
@@ -118,19 +110,6 @@ class Intake:
                 if place.topic == error.topic
             )
             raise
-        for one in taken:
-            topic = one.place.topic
-            self._suspense.setdefault(topic, _Suspense(self._clock())).taken.append(one)
-        return self._released()
-
-    def _released(self) -> list[Taken]:
-        now = self._clock()
-        released: list[Taken] = []
-        for topic, suspense in list(self._suspense.items()):
-            if not self._breaker.suspects(topic) or now - suspense.since >= SUSPENSE_S:
-                released += suspense.taken
-                del self._suspense[topic]
-        return [one for one in released if self._still(one)]
 
     def _still(self, taken: Taken) -> bool:
         reading = self._readings.of(taken.place)

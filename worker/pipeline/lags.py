@@ -26,9 +26,11 @@ class _Lag:
         unstored: Of each poll's records: the position after them, and the first one's time.
         seen_ms: The newest time before which nothing is unread: the last read record's, or that
             at which the partition was at its end.
+        begun_ms: When we began to read it.
         watermark: The highest one that was stored.
     """
 
+    begun_ms: int
     unstored: deque[tuple[int, int]] = field(default_factory=deque)
     seen_ms: int = -1
     watermark: datetime | None = None
@@ -49,7 +51,7 @@ class Lags:
 
     def begin(self, place: TopicPartition) -> None:
         """A partition is read from now on, perhaps from another position than before."""
-        self._lags[place] = _Lag()
+        self._lags[place] = _Lag(self._now_ms())
 
     def read(self, place: TopicPartition, polled: Polled) -> None:
         """These records were read and handed on."""
@@ -72,22 +74,39 @@ class Lags:
             self._metrics.watermarked(place.topic, place.number, lag.watermark)
 
     def look(
-        self, readings: Mapping[TopicPartition, Reading], ends: Mapping[TopicPartition, int]
+        self,
+        readings: Mapping[TopicPartition, Reading],
+        ends: Mapping[TopicPartition, int],
+        *,
+        stale: bool = False,
     ) -> None:
         """Shows how far each is behind its log's end.
 
         A record that was not read yet is no older than `seen_ms`: for such a one the seconds are
-        an upper bound.
+        an upper bound. Before any record was read they are a lower one: since we began.
+
+        Args:
+            readings: Those that are read.
+            ends: Where their logs end; one that is not there is not shown anew.
+            stale: Whether that was some time ago: nobody knows what was written since.
         """
         for place, reading in readings.items():
+            if place not in ends:
+                continue
             lag = self._lags[place]
-            behind = ends.get(place, reading.stored) - reading.stored
-            if behind <= 0:
-                lag.seen_ms = round(self._wall().timestamp() * 1_000)
+            behind = ends[place] - reading.stored
+            if behind <= 0 and not stale:
+                lag.seen_ms = self._now_ms()
             oldest = lag.unstored[0][1] if lag.unstored else lag.seen_ms
             self._metrics.lag(
-                place.topic, place.number, records=behind, oldest_ms=oldest if oldest >= 0 else None
+                place.topic,
+                place.number,
+                records=behind,
+                oldest_ms=oldest if oldest >= 0 else lag.begun_ms,
             )
+
+    def _now_ms(self) -> int:
+        return round(self._wall().timestamp() * 1_000)
 
     def forget(self, place: TopicPartition) -> None:
         """A partition is no longer read."""

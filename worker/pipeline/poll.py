@@ -14,6 +14,7 @@ from worker.pipeline.backlog import Backlog
 from worker.pipeline.beats import Beats
 from worker.pipeline.channels import STALL_S, Every
 from worker.pipeline.claiming import Claiming
+from worker.pipeline.holds import Holds
 from worker.pipeline.intake import Intake
 from worker.pipeline.lags import Lags
 from worker.pipeline.messages import Ask, Claimed, Fenced, Raised, Settled, Standings, Stored
@@ -91,11 +92,12 @@ class PollStage:
         self._wall = wall
         self._readings = Readings(assignment)
         self._backlog = Backlog(channels, batcher.limits)
-        self._held = False
+        self._holds = Holds(source, self._readings)
         self._intake = Intake(
             self._readings,
             channels.metrics,
             breaker_share=breaker_share,
+            assigned=assignment.partitions,
             again=self._claim_again,
             clock=clock,
         )
@@ -117,7 +119,7 @@ class PollStage:
             (Every(LOOK_S, clock), self._look),
             (Every(MIRROR_S, clock), self.mirror),
             (Every(BEAT_S, clock), self.beat),
-            (Every(self._watching.every_s, clock), lambda: self._watching.look(held=self._held)),
+            (Every(self._watching.every_s, clock), lambda: self._watching.look(self._holds)),
         )
         self.drained = False
 
@@ -154,6 +156,10 @@ class PollStage:
         """See `Beats.beat`."""
         self._beating.beat()
 
+    def away(self) -> None:
+        """See `Beats.away`."""
+        self._beating.away()
+
     @property
     def idle(self) -> bool:
         """Whether all that was read was handed on."""
@@ -169,6 +175,7 @@ class PollStage:
         reading = self._readings.drop(place)
         if reading is not None:
             self._batcher.drop(reading.claim.partition)
+            self._intake.drop(place)
             self._source.hold([place])
             self._lags.forget(place)
 
@@ -204,6 +211,7 @@ class PollStage:
             self._lags.stored(span)
 
     def _compare(self, positions: Sequence[Position]) -> None:
+        self._watching.stand(positions)
         stands = {row.partition: row.next_offset for row in positions}
         self.drained = self._targets is not None and all(
             (stands.get(partition) or 0) >= end and stands.get(partition) is not None
@@ -221,22 +229,19 @@ class PollStage:
         self._readings.begin(place, claim, offset)
         self._lags.begin(place)
         self._intake.begin(place, claim)
-        if self._held:
-            self._source.hold([place])
+        self._holds.started(place)
         log.info(
             "reading",
             extra={"partition": str(claim.partition), "offset": offset, "epoch": claim.epoch},
         )
 
     def _poll(self) -> None:
-        full = bool(self._backlog)
-        if full != self._held:
-            # A full queue stops the reading, never the polling: a member that does not poll is
-            # put out of the group.
-            (self._source.hold if full else self._source.resume)(self._readings.places())
-            self._held = full
+        # A full queue stops the reading, never the polling: a member that does not poll is put
+        # out of the group.
+        self._holds.only(self._intake.full())
+        self._holds.all(bool(self._backlog))
         wait = POLL_S
-        if self._claiming.waiting or self._held:
+        if self._claiming.waiting or self._holds.full:
             wait = 0.02
         due = self._batcher.wait_s()
         if due is not None:
@@ -246,9 +251,9 @@ class PollStage:
         except OutOfLogError as error:
             self._claim_lost_positions(error)
             return
-        if not self._held:
+        if not self._holds.full:
             self._watching.polled(empty=not polled)
-        for taken in self._intake.take(polled):
+        for taken in self._intake.take(polled, held=self._holds.full):
             self._lags.read(taken.place, taken.polled)
             self._hand_on(taken.reading, taken.items, taken.polled.end)
 

@@ -161,12 +161,9 @@ class StoreStage:
             self._channels.replies.put(Fenced(written.fenced))
 
     def _send_letters(self, letters: LetterBox, batch: LabelledBatch, written: Written) -> None:
-        """Of what stands now: also where only the answer to the commit was lost."""
-        fenced = set(written.fenced)
-        places = {TopicPartition.of(s.partition) for s in batch.spans if s not in fenced}
+        """Of what was stored now with its bytes: those of a forgotten post go nowhere."""
         for entry in batch.entries:
-            ref = entry.record.ref
-            if isinstance(entry.decoded, Rejection) and (ref.topic, ref.partition) in places:
+            if isinstance(entry.decoded, Rejection) and entry.record.ref in written.letters:
                 letters.send(entry.record, entry.decoded)
 
     def _answer(self, request: Request) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from worker.pipeline.messages import Ask
+from worker.pipeline.orphans import Orphans
 from worker.pipeline.progress import Cure, Progress
+from worker.source import TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from worker.pipeline.channels import Channels
     from worker.pipeline.claiming import Claiming
+    from worker.pipeline.holds import Holds
     from worker.pipeline.progress import Stuck
     from worker.pipeline.readings import Readings
-    from worker.source import Source, TopicPartition
+    from worker.source import Source
     from worker.source.assignment import Assignment
+    from worker.store.interface import Position
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +58,8 @@ class Watch:
         self._claiming = claiming
         self._again = again
         self._progress = Progress(stall_s, clock)
+        self._orphans = Orphans(stall_s, clock)
+        self._positions: Sequence[Position] = ()
         self._rebalances = 0
 
     @property
@@ -73,31 +80,63 @@ class Watch:
         rebalances = self._assignment.rebalances
         metrics.rebalanced(rebalances - self._rebalances)
         self._rebalances = rebalances
-        if rebalances:
+        if self._source.joined():
             channels.health.assigned(self._assignment.partitions(), self._readings.places())
+        else:
+            channels.health.left()
 
-    def look(self, *, held: bool) -> None:
-        """Mends partitions that stand still; `held`: all are held back, as the queues are full.
+    def stand(self, positions: Sequence[Position]) -> None:
+        """Takes note of where the group stands."""
+        self._positions = positions
+
+    def look(self, holds: Holds) -> None:
+        """Mends partitions that stand still, less those that are held for themselves.
+
+        Those as well that the group leaves to nobody.
 
         Raises:
             SourceUnavailableError: The broker did not say where a suspect's log ends.
         """
         health, reading = self._channels.health, self._readings.all()
-        assigned = self._assignment.partitions() - self._claiming.excused
+        assigned = self._assignment.partitions() - self._claiming.excused - holds.some
         if not health.dependencies().get("database", True):
             assigned &= reading.keys()  # a claim waits for the database like everything else
         offsets = {place: one.next_offset for place, one in reading.items()}
         for stuck in self._progress.look(assigned, offsets, self._ends):
-            self._mend(stuck, held=held)
+            self._mend(stuck, holds)
         why = "has records before it and was not read on, though it was sought and claimed again"
         health.lost(dict.fromkeys(self._progress.lost, why))
+        self._channels.inbox.ask(Ask())  # for the next look
+        if health.dependencies().get("database", True) and self._source.joined():
+            self._look_for_orphans()
+
+    def _look_for_orphans(self) -> None:
+        positions, self._positions = self._positions, ()
+        if not positions:
+            return
+        current = [
+            row
+            for row in positions
+            if row.retired_at is None
+            and (known := self._source.partition(TopicPartition.of(row.partition))) is not None
+            and known[0] == row.partition
+        ]
+        orphans = self._orphans.look(current, self._assignment.partitions(), self._ends)
+        for partition in orphans:
+            self._channels.metrics.stalled("partition")
+            log.error(
+                "a partition is read by nobody: the group is asked to assign its partitions anew",
+                extra={"partition": str(partition)},
+            )
+        if orphans:
+            self._source.rejoin()
 
     def _ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Up to where there is something to be had: behind an open transaction there is not."""
         bounds = self._source.bounds(places)
         return {place: end for place, (_, end) in bounds.items()}
 
-    def _mend(self, stuck: Stuck, *, held: bool) -> None:
+    def _mend(self, stuck: Stuck, holds: Holds) -> None:
         place, reading = stuck.place, self._readings.of(stuck.place)
         log.error(
             "a partition stands still",
@@ -112,8 +151,7 @@ class Watch:
             self._channels.metrics.stalled("partition")
         if stuck.cure is Cure.SEEK and reading is not None:
             self._source.start(place, reading.next_offset)
-            if held:
-                self._source.hold([place])
+            holds.started(place)
         elif stuck.cure is Cure.CLAIM and reading is not None:
             self._again(place, "a partition that stands still is claimed again")
         elif stuck.cure is Cure.CLAIM:

@@ -81,6 +81,7 @@ class Worker:
             group=settings.group,
             author_key=None if author_key is None else author_key.get_secret_value(),
             store_text=settings.store_text,
+            again=lambda: self._health.beat("store"),
         )
 
     def stop(self) -> None:
@@ -233,6 +234,7 @@ class Worker:
                     log.warning("the broker is away; waiting for it", extra={"error": str(error)})
                 away = True
                 self._health.down("broker", str(error))
+                poll.away()
                 pulse.wait(self._channels.stopping, backoff.next_s())
                 continue
             if away:

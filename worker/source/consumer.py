@@ -40,6 +40,14 @@ REACH_S: Final = 15.0
 LEAVE_S: Final = 0.5
 """For the broker to answer a LeaveGroup request."""
 MAX_POLL_INTERVAL_S: Final = 300
+_REFUSED: Final = (
+    errors.AuthorizationError,
+    errors.FencedInstanceIdError,
+    errors.InconsistentGroupProtocolError,
+    errors.InvalidGroupIdError,
+    errors.InvalidSessionTimeoutError,
+)
+"""No waiting mends these: what is set is not what the broker, or the rest of the group, takes."""
 METADATA_AGE_S: Final = 5
 """New partitions, and a topic made anew under its old name, are noticed within this: until then
 the new log's records pass for the old one's. The answer is small."""
@@ -55,7 +63,7 @@ class _Listener(kafka.ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         partitions = list(assigned)
         for partition in partitions:
-            with suppress(errors.IllegalStateError, KeyError):
+            with suppress(errors.IllegalStateError, KeyError, ValueError):
                 self._consumer.pause(partition)
                 # A position of any kind keeps the library from resolving one by its own rules.
                 self._consumer.seek(partition, 0)
@@ -84,6 +92,7 @@ class KafkaSource:
         session_ms = settings.kafka_session_timeout_ms
         self._settings = settings
         self._brokers = settings.kafka
+        self._joined = False
         with connecting(settings, timeout_s=REACH_S):
             self._consumer: Any = kafka.KafkaConsumer(
                 **client_config(settings),
@@ -109,6 +118,22 @@ class KafkaSource:
         self._consumer.subscribe(
             topics=list(settings.topics), listener=_Listener(self._consumer, rebalances)
         )
+
+    def joined(self) -> bool:
+        """See `Source.joined`.
+
+        The listener does not say: with the cooperative protocol kafka-python 3.0.12 calls it only
+        where partitions are added.
+        """
+        state = self._consumer.group_metadata().state
+        # Joining again, as others come and go, is no reason to have left.
+        if state is not MemberState.REBALANCING:
+            self._joined = state is MemberState.STABLE
+        return self._joined
+
+    def rejoin(self) -> None:
+        """See `Source.rejoin`."""
+        self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - no public door
 
     def partition(self, place: TopicPartition) -> tuple[Partition, int] | None:
         """See `Source.partition`."""
@@ -163,9 +188,11 @@ class KafkaSource:
             return {}
         except errors.NoOffsetForPartitionError:
             return {}  # assigned this instant, the listener has not had its turn
-        except (errors.AuthorizationError, errors.FencedInstanceIdError) as error:
+        except _REFUSED as error:
             raise DependencyError(
-                f"The broker at {self._brokers} refuses this member of the group: {error}."
+                f"The broker at {self._brokers} refuses this member of the group: {brief(error)}. "
+                "Do WORKER_ASSIGNOR (one for the whole group), WORKER_KAFKA_SESSION_TIMEOUT_MS and "
+                "its user's rights fit?"
             ) from None
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
@@ -220,8 +247,8 @@ class KafkaSource:
         try:
             self._consumer.seek(partition, offset)
             self._consumer.resume(partition)
-        except (errors.IllegalStateError, KeyError, AssertionError):
-            return False
+        except (errors.IllegalStateError, KeyError, ValueError):
+            return False  # a rebalance took it; `seek` says so by a ValueError
         return True
 
     def position(self, place: TopicPartition) -> int | None:
@@ -236,29 +263,37 @@ class KafkaSource:
 
     def bounds(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
         """See `Source.bounds`."""
-        partitions = [kafka.TopicPartition(*place) for place in places]
+        partitions = self._led(places)
         try:
             first = self._consumer.beginning_offsets(partitions, timeout_ms=_ANSWER_MS)
             end = self._consumer.end_offsets(partitions, timeout_ms=_ANSWER_MS)
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
         return {
-            place: (first[partition], end[partition])
-            for place, partition in zip(places, partitions, strict=True)
+            TopicPartition(*partition): (first[partition], end[partition])
+            for partition in partitions
         }
 
     def ends(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """See `Source.ends`."""
         try:
-            ends = self._consumer.end_offsets(
-                [kafka.TopicPartition(*place) for place in places], timeout_ms=_ANSWER_MS
-            )
+            ends = self._consumer.end_offsets(self._led(places), timeout_ms=_ANSWER_MS)
         except errors.KafkaError as error:
             raise _unanswered(self._brokers, error) from None
         return {
             TopicPartition(*partition): max(end, self._highwater(partition) or end)
             for partition, end in ends.items()
         }
+
+    def _led(self, places: Sequence[TopicPartition]) -> list[Any]:
+        """Those that have a leader; where none seems to have one, all.
+
+        kafka-python 3.0.12 has no answer for any where one has none: it asks on until it is late.
+        """
+        cluster = self._consumer._cluster  # noqa: SLF001 - no public door
+        partitions = [kafka.TopicPartition(*place) for place in places]
+        led = [p for p in partitions if cluster.leader_for_partition(p) not in {None, -1}]
+        return led or partitions
 
     def _highwater(self, partition: Any) -> int | None:  # noqa: ANN401
         try:

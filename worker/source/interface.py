@@ -56,6 +56,14 @@ class Source(Protocol):
     answer in time (try again later).
     """
 
+    def joined(self) -> bool:
+        """Whether the group counts us among its members, with or without partitions."""
+        ...
+
+    def rejoin(self) -> None:
+        """Asks the group to assign its partitions anew; answered by a later poll."""
+        ...
+
     def partition(self, place: TopicPartition) -> tuple[Partition, int] | None:
         """The partition with its log's id, and how many the topic has; None if not known yet."""
         ...
@@ -92,11 +100,14 @@ class Source(Protocol):
         ...
 
     def bounds(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
-        """First and end offset of each log."""
+        """First and end offset of each log; of those without a leader nothing, for now."""
         ...
 
     def ends(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """End offset of each log of ours, as far as the broker and our own fetches know it."""
+        """End offset of each log of ours, as far as the broker and our own fetches know it.
+
+        Of those without a leader nothing, for now.
+        """
         ...
 
     def ends_by_reading(self, places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:

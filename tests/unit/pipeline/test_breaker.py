@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.broker import MemoryBroker
 from tests.fakes.store import Tables
 from worker.batching import Item
-from worker.pipeline.breaker import LEAST, WINDOW, Breaker, BreakerTrippedError
-from worker.pipeline.intake import SUSPENSE_S
+from worker.pipeline.breaker import FEWEST, LEAST, WINDOW, Breaker, BreakerTrippedError
+from worker.pipeline.suspense import CLAIMS_S, SUSPENSE_S
 from worker.posts import Record, RecordRef, Rejection, Withdrawal
 from worker.source import TopicPartition
 
@@ -38,7 +38,8 @@ def _items(rejected: Iterable[bool], reason: str = "bad_json") -> list[Item]:
 
 def _feed(breaker: Breaker, *polls: Sequence[bool], place: TopicPartition = PLACE) -> None:
     for poll in polls:
-        breaker.judge({place: _items(poll)})
+        breaker.see(place, _items(poll))
+        breaker.judge(place.topic)
 
 
 # Alone
@@ -77,9 +78,10 @@ def test_the_share_is_of_the_latest_records(good: int, trips: bool) -> None:
 
 def test_the_most_frequent_reason_is_of_the_latest_records_too() -> None:
     breaker = Breaker(SHARE)
-    breaker.judge({PLACE: _items([True, False] * WINDOW, "bad_time")})
+    breaker.see(PLACE, _items([True, False] * WINDOW, "bad_time"))
+    breaker.see(PLACE, _items([True] * 900, "bad_utf8") + _items([True] * 90, "bad_time"))
     with pytest.raises(BreakerTrippedError, match="mostly `bad_utf8`"):
-        breaker.judge({PLACE: _items([True] * 900, "bad_utf8") + _items([True] * 90, "bad_time")})
+        breaker.judge("posts")
 
 
 def test_bursts_in_a_good_stream_do_not_trip() -> None:
@@ -97,9 +99,10 @@ def test_zero_is_never() -> None:
 def test_topics_are_judged_each_for_itself() -> None:
     breaker = Breaker(SHARE)
     for _ in range(10):
-        breaker.judge({PLACE: _items([False] * 100), OTHER: _items([True] * 19)})
+        _feed(breaker, [False] * 100)
+        _feed(breaker, [True] * 19, place=OTHER)
     with pytest.raises(BreakerTrippedError) as raised:
-        breaker.judge({PLACE: _items([False] * 100), OTHER: _items([True] * 10)})
+        _feed(breaker, [True] * 10, place=OTHER)
     assert raised.value.topic == "other"
 
 
@@ -115,7 +118,7 @@ def test_topics_are_judged_each_for_itself() -> None:
 def test_on_probation_the_first_records_decide(first: list[bool], trips: bool) -> None:
     breaker = Breaker(SHARE)
     breaker.probation("posts")
-    breaker.judge({OTHER: _items([True])})  # says nothing of it
+    _feed(breaker, [True], place=OTHER)  # says nothing of it
     if trips:
         with pytest.raises(BreakerTrippedError, match="stopped a worker before"):
             _feed(breaker, first)
@@ -124,19 +127,56 @@ def test_on_probation_the_first_records_decide(first: list[bool], trips: bool) -
     _feed(breaker, [True] * (LEAST - 1 - len(first)))  # as any other topic from now on
 
 
-@given(st.lists(st.lists(st.booleans(), max_size=60), max_size=40), st.floats(0.01, 1.0))
-def test_it_trips_where_a_recount_says_so(polls: list[list[bool]], share: float) -> None:
-    seen: list[bool] = []
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([0, 1, 7, 60, 500]), st.booleans()),
+        max_size=15,
+    ),
+    st.integers(1, 8),
+    st.floats(0.01, 1.0),
+)
+def test_it_trips_where_a_recount_says_so(
+    polls: list[tuple[int, int, bool]], partitions: int, share: float
+) -> None:
+    places = [TopicPartition("posts", number) for number in range(partitions)]
+    seen: dict[TopicPartition, list[bool]] = {place: [] for place in places}
+    fair = max(FEWEST, WINDOW // partitions)
     breaker = Breaker(share)
-    for poll in polls:
-        seen = (seen + poll)[-WINDOW:]
-        should = len(seen) >= LEAST and sum(seen) >= share * len(seen)
+    breaker.owns(places)
+    for number, count, bad in polls:
+        place = places[number % partitions]
+        seen[place] = (seen[place] + [bad] * count)[-WINDOW:]
+        level = fair
+        while sum(len(one[-level:]) for one in seen.values()) < LEAST and level < WINDOW:
+            level += 1
+        judged = [bad for one in seen.values() for bad in one[-level:]]
+        should = len(judged) >= LEAST and sum(judged) >= max(1, share * len(judged))
+        breaker.see(place, _items([bad] * count))
         try:
-            _feed(breaker, poll)
+            breaker.judge("posts")
         except BreakerTrippedError:
             assert should
             return
         assert not should
+
+
+def test_a_partition_that_is_no_longer_ours_does_not_count() -> None:
+    breaker = Breaker(SHARE)
+    more = TopicPartition("posts", 1)
+    breaker.owns([PLACE, more])
+    _feed(breaker, [False] * WINDOW)
+    _feed(breaker, [True] * WINDOW, place=more)
+    assert not breaker.suspects("posts")
+    breaker.owns([more])
+    assert breaker.suspects("posts")
+
+
+def test_ten_partitions_of_which_one_has_records_are_judged_by_it() -> None:
+    breaker = Breaker(SHARE)
+    breaker.owns([TopicPartition("posts", number) for number in range(10)])
+    _feed(breaker, [True] * (LEAST - 1))
+    with pytest.raises(BreakerTrippedError, match=f"{LEAST} of the last {LEAST}"):
+        _feed(breaker, [True])
 
 
 # In a worker
@@ -254,6 +294,20 @@ def test_what_waits_of_a_partition_that_was_lost_is_dropped(start: Callable[...,
     assert rig.row(place).epoch == 2
 
 
+def test_what_is_read_again_does_not_count_twice(start: Callable[..., Rig]) -> None:
+    rig = start()
+    [place] = rig.places
+    _put(rig, place, LEAST - 1)
+    rig.source.records_a_poll = LEAST
+    for _ in range(3):
+        rig.source.assign([place])
+        rig.turns(3)
+        rig.source.revoke([place])
+    rig.source.assign([place])
+    rig.turns(30)
+    assert _letters(rig) == LEAST - 1
+
+
 def test_a_wrong_topic_that_trickles_collects_nothing_once_it_has_tripped(
     start: Callable[..., Rig],
 ) -> None:
@@ -262,7 +316,7 @@ def test_a_wrong_topic_that_trickles_collects_nothing_once_it_has_tripped(
     for _ in range(LEAST // 2 - 1):
         for place in rig.places:
             _put(rig, place, 1)
-        rig.turns(2, seconds=SUSPENSE_S)
+        rig.turns(4, seconds=SUSPENSE_S / 2)
     before = _letters(rig)
     assert before >= LEAST - 4, "so few are too few to judge by"
     _put(rig, rig.places[0], 2)
@@ -294,7 +348,7 @@ def test_a_topic_that_was_mended_is_read_again(start: Callable[..., Rig]) -> Non
     assert rig.stored(place) == [300]
     assert not rig.row(place).tripped, "what was stored clears the mark"
     _put(rig, place, 10)
-    rig.turns(2, seconds=SUSPENSE_S)
+    rig.turns(4, seconds=SUSPENSE_S / 2)
     assert _letters(rig) == 10, "and a few bad records are no reason any more"
 
 
@@ -310,6 +364,8 @@ def test_all_can_be_made_dead_letters_of(start: Callable[..., Rig]) -> None:
     rig.source.assign([place])
     rig.turns()
     assert _letters(rig) == 300
+    rig.source.append(place, 1)
+    rig.turns()
     assert not rig.row(place).tripped
 
 
@@ -324,6 +380,153 @@ def test_bursts_of_garbage_in_a_good_stream_become_dead_letters(start: Callable[
     rig.turns(100)
     assert _letters(rig) == 1_200
     assert rig.row(place).next_offset == 2_400
+
+
+# A backlog, which comes partition by partition
+
+
+def _first(places: Sequence[TopicPartition]) -> TopicPartition:
+    return places[0]
+
+
+def _last(places: Sequence[TopicPartition]) -> TopicPartition:
+    return places[-1]
+
+
+def _drain(rig: Rig, seconds: float = 0.01) -> None:
+    for _ in range(2_000):
+        rig.turns(1, seconds=seconds)
+        if all(rig.row(p).next_offset == rig.source.logs[p].end for p in rig.places):
+            return
+    raise AssertionError("it is never read to its end")
+
+
+@pytest.mark.parametrize("order", [_first, _last])
+def test_garbage_in_one_partition_of_four_does_not_trip_in_a_backlog(
+    start: Callable[..., Rig], order: Callable[[Sequence[TopicPartition]], TopicPartition]
+) -> None:
+    rig = start(partitions=4)
+    rig.source.records_a_poll, rig.source.hands_out = 2_000, order
+    rig.source.assign(rig.places)
+    for place in rig.places[:3]:
+        rig.source.append(place, 500)
+    _put(rig, rig.places[3], 2_500)
+    _drain(rig)
+    assert _letters(rig) == 2_500
+    rig.turns(2)
+    assert rig.source.held == set()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_nor_in_any_other_order(make_rig: Callable[..., Rig], data: st.DataObject) -> None:
+    rig = make_rig(partitions=4, posts=500, breaker_share=SHARE)
+    bad = data.draw(st.sampled_from(rig.places))
+    rig.source.records_a_poll = data.draw(st.sampled_from([1, 40, 300, 900]))
+    rig.source.hands_out = lambda places: data.draw(st.sampled_from(places))
+    rig.source.assign(rig.places)
+    for place in rig.places:
+        if place != bad:
+            rig.source.append(place, 60)
+    _put(rig, bad, 400)
+    for _ in range(30):
+        rig.turns(1, seconds=0.01)
+    rig.source.records_a_poll, rig.source.hands_out = 400, None
+    _drain(rig)
+    assert _letters(rig) == 400
+
+
+def test_garbage_in_every_partition_trips_in_a_backlog_in_a_second_run_too(
+    start: Callable[..., Rig],
+) -> None:
+    rig = start(partitions=4)
+    for place in rig.places:
+        _put(rig, place, 600)
+    for _ in range(2):
+        rig = start(partitions=4)
+        rig.source.records_a_poll, rig.source.hands_out = 400, _first
+        rig.source.assign(rig.places)
+        assert len(_trip(rig).claims) == 4
+        assert _letters(rig) == 0
+        assert rig.channels.batches.empty()
+
+
+def test_partitions_of_which_nothing_comes_are_not_waited_for_for_ever(
+    start: Callable[..., Rig],
+) -> None:
+    rig = start(partitions=4)
+    rig.source.assign(rig.places)
+    rig.turns(3)
+    _put(rig, rig.places[2], 3_000)
+    rig.source.records_a_poll = 300
+    rig.turns(10, seconds=SUSPENSE_S / 20)
+    assert rig.source.held == {rig.places[2]}, "so that what the others have can come"
+    assert rig.poll._readings[rig.places[2]].next_offset == 300
+    _trip(rig)
+    assert _letters(rig) == 0
+
+
+def test_a_full_queue_does_not_resume_what_is_held_for_the_others(
+    start: Callable[..., Rig],
+) -> None:
+    rig = start(partitions=2)
+    one, two = rig.places
+    rig.source.make(1, topic_id=7, topic="clicks")
+    [other] = [place for place in rig.source.logs if place.topic == "clicks"]
+    rig.source.records_a_poll = 600
+    rig.source.assign([one, two, other])
+    rig.turns(3)
+    _put(rig, one, 2_000)
+    rig.poll.turn()
+    rig.source.append(other, 600)
+    for _ in range(3):
+        rig.poll.turn()
+    assert rig.source.held == set(rig.source.positions), "the queues are full"
+    for _ in range(8):  # and as long as they are, nothing that is missed is waited for
+        rig.now += SUSPENSE_S
+        rig.poll.turn()
+    rig.work()
+    for _ in range(5):
+        rig.poll.turn()
+        rig.work()
+    assert rig.source.held == {one}
+    rig.source.append(two, 600)
+    _drain(rig)
+    rig.turns(2)
+    assert rig.source.held == set()
+    assert _letters(rig) == 2_000
+
+
+def test_what_is_held_for_the_others_is_no_stall(start: Callable[..., Rig]) -> None:
+    rig = start(partitions=2)
+    rig.source.assign(rig.places)
+    rig.turns(3)
+    _put(rig, rig.places[0], 2_000)
+    rig.source.records_a_poll = 600
+    rig.turns(3)
+    assert rig.source.held == {rig.places[0]}
+    rig.source.resumed.clear()
+    rig.poll._watching._progress._stall_s = 0.2
+    for _ in range(15):
+        rig.turns(1)
+        rig.poll._watching.look(rig.poll._holds)
+    assert rig.source.held == {rig.places[0]}
+    assert rig.source.resumed == []
+    assert rig.channels.metrics.stalls.labels("partition")._value.get() == 0
+
+
+def test_partitions_that_are_yet_to_be_claimed_are_waited_for(start: Callable[..., Rig]) -> None:
+    rig = start(partitions=2)
+    one, two = rig.places
+    _put(rig, one, 2_000)
+    rig.source.append(two, 600)
+    rig.store.tables.locked.add(rig.source.partition_at(two))  # a frozen worker's transaction
+    rig.source.records_a_poll = 600
+    rig.source.assign(rig.places)
+    rig.turns(80, seconds=CLAIMS_S / 100)
+    rig.store.tables.locked.clear()
+    _drain(rig, seconds=0.1)
+    assert _letters(rig) == 2_000
 
 
 def test_of_two_topics_the_wrong_one_is_named_and_marked(start: Callable[..., Rig]) -> None:

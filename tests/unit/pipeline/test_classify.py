@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.clock import ManualClock
 from worker.batching import Item, MicroBatch
 from worker.classifier import Text
 from worker.classifier.stub import StubClassifier
 from worker.errors import ClassifierError, WorkerError
-from worker.health import Pulse
+from worker.health import Health, Pulse
+from worker.pipeline.channels import Channels
 from worker.pipeline.classify import ClassifyStage
 from worker.posts import Post, Record, RecordRef, Rejection, Unlabelled, Withdrawal
 from worker.posts.place import Partition, Span
@@ -233,3 +235,22 @@ def test_the_stage_shows_signs_of_life_while_it_looks_for_what_is_to_blame(rig: 
     pulse = rig.classifying._pulse = Counting()
     rig.classifying.label(_batch([_post(0, n, "poison" if n == 3 else f"{n}") for n in range(16)]))
     assert pulse.beats == 9  # the whole, then two for each of the four halvings
+
+
+def test_a_batch_that_takes_long_goes_on_as_long_as_its_passes_do(rig: Rig) -> None:
+    clock = ManualClock()
+    health = Health(60.0, clock)
+    rig.classifying._channels = channels = Channels(health=health)
+    live: list[list[str]] = []
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        live.append(health.live())
+
+    rig.classifying._classifier = StubClassifier(milliseconds_per_post=50_000, sleep=sleep)
+    _hold(rig, 0)
+    channels.batches.put(_batch([_post(0, offset, f"text {offset}") for offset in range(4)]))
+    channels.batches.put(None)
+    rig.classifying.run()
+    assert live == [[]] * 4, "it takes 200 s, and no pass more than 60"
+    assert len(channels.inbox) == 1

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.fakes.clock import START
+from worker.errors import SourceUnavailableError
 from worker.metrics import Metrics
 from worker.pipeline.lags import Lags
 from worker.pipeline.poll import BEAT_S, LOOK_S
@@ -95,8 +96,20 @@ def test_after_a_quiet_hour_a_new_record_is_not_an_hour_late(behind: Behind) -> 
     assert behind.look(1, 2) == (1, 5.0)
 
 
-def test_before_anything_is_known_the_seconds_are_not_made_up(behind: Behind) -> None:
-    assert behind.look(0, 1_000_000) == (1_000_000, None)
+def test_before_anything_was_read_the_seconds_are_since_the_beginning(behind: Behind) -> None:
+    behind.now = 100.0
+    assert behind.look(0, 1_000_000) == (1_000_000, 100.0)
+    behind.read(-500.0, end=1)
+    assert behind.look(0, 1_000_000) == (1_000_000, 600.0)
+    behind.lags.stored(Span(PARTITION, 1, 0, 1, None))
+    assert behind.look(1, 1_000_000) == (999_999, 600.0)
+
+
+def test_of_a_log_whose_end_is_not_known_nothing_new_is_shown(behind: Behind) -> None:
+    behind.now = 100.0
+    behind.look(5, 8)
+    behind.lags.look({PLACE: Reading(Claim(PARTITION, 1, 0), 8, 8)}, {})
+    assert _value(behind.metrics, "lag_records", topic="posts", partition="0") == 3
 
 
 def test_a_partition_that_was_given_up_shows_nothing(behind: Behind) -> None:
@@ -142,6 +155,30 @@ def test_a_worker_shows_how_far_it_is(make_rig: Callable[..., Rig]) -> None:
     rig.now += LOOK_S
     rig.turns()
     assert _value(metrics, "lag_records", **labels) is None
+
+
+def test_while_the_broker_is_away_what_was_known_of_it_is_shown(rig: Rig) -> None:
+    [place] = rig.places
+    metrics, labels = rig.channels.metrics, {"topic": "posts", "partition": "0"}
+    rig.source.assign([place])
+    rig.turns()
+    rig.source.append(place, 3)
+    rig.now += BEAT_S
+    rig.poll.turn()  # read, and not stored yet
+    assert _value(metrics, "lag_records", **labels) == 3
+    rig.now += 60.0
+    rig.poll.away()
+    seconds = _value(metrics, "lag_seconds", **labels)
+    assert seconds is not None
+    assert seconds >= 60.0
+    rig.source.away["ends"] = 10
+    rig.work()
+    rig.now += BEAT_S
+    with pytest.raises(SourceUnavailableError):
+        rig.poll.turn()
+    rig.poll.away()
+    assert _value(metrics, "lag_records", **labels) == 0
+    assert _value(metrics, "lag_seconds", **labels) == 0
 
 
 def test_queues_that_fill_are_shown(make_rig: Callable[..., Rig]) -> None:

@@ -350,3 +350,41 @@ def test_a_question_without_an_answer_is_asked_again_at_once(rig: Rig) -> None:
         rig.work()
     rig.turns()
     assert rig.stored(place) == [0, 1, 2, 3], "and the polling goes on meanwhile"
+
+
+def test_a_worker_is_ready_once_its_group_has_taken_it_in_also_without_a_partition(
+    rig: Rig,
+) -> None:
+    health = rig.channels.health
+    health.up("database")
+    rig.turns(2, seconds=LOOK_S)
+    assert health.ready() == ["the consumer group is not joined yet"]
+    rig.source.assign([])  # of which kafka-python's listener hears nothing
+    rig.turns(2, seconds=LOOK_S)
+    assert rig.assignment.rebalances == 0
+    assert health.ready() == []
+    rig.source.in_group = False
+    rig.turns(2, seconds=LOOK_S)
+    assert health.ready() == ["the consumer group is not joined any more"]
+
+
+def test_a_partition_without_a_leader_keeps_no_other_from_beginning_or_going_on(
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = make_rig(partitions=3)
+    led, unled, lost = rig.places
+    for place in rig.places:
+        rig.source.append(place, 3)
+    rig.source.assign([lost])
+    rig.turns()
+    rig.source.leaderless = {unled, lost}
+    rig.source.assign([led, unled])
+    rig.turns(50, seconds=BEAT_S)
+    assert rig.stored(led) == [0, 1, 2]
+    assert rig.stored(unled) == []
+    assert rig.channels.health.live() == []
+    said = [r for r in caplog.records if r.getMessage().startswith("a partition has no leader")]
+    assert len(said) == 1
+    rig.source.leaderless.clear()
+    rig.turns()
+    assert rig.stored(unled) == [0, 1, 2]

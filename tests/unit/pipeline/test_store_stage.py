@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from worker.errors import WorkerError
+from worker.health import Pulse
 from worker.pipeline.channels import Backoff
 from worker.pipeline.messages import (
     Ask,
@@ -110,7 +111,7 @@ def test_the_wait_for_the_database_begins_anew_after_a_success(
 ) -> None:
     claim = _claimed(rig, rig.places[0])
     waits: list[float] = []
-    monkeypatch.setattr(rig.channels.abandoned, "wait", waits.append)
+    monkeypatch.setattr(Pulse, "wait", lambda _, event, seconds: waits.append(seconds))
     rig.storing._backoff = Backoff(0.1, 5.0)
     for start in range(2):
         rig.store.away = 3

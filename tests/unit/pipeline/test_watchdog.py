@@ -128,6 +128,7 @@ def test_a_store_that_waits_for_the_database_turns_and_is_not_ready(rig: Rig) ->
         rig.store.away = 0
         while not health.dependencies()["database"]:
             assert time.monotonic() < deadline
+            clock.now += 0.01
             time.sleep(0.002)
     finally:
         channels.abandoned.set()

@@ -8,7 +8,6 @@ import pytest
 from psycopg import errors
 
 from worker.errors import StoreUnavailableError
-from worker.store import session
 from worker.store.session import ATTEMPTS, Session
 
 
@@ -22,7 +21,7 @@ class _Connection:
 def test_it_says_before_each_attempt_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[int] = []
     attempts: list[int] = []
-    monkeypatch.setattr(session.time, "sleep", lambda _: None)
+    monkeypatch.setattr("worker.store.session.time.sleep", lambda _: None)
     one = Session("postgresql://nowhere", name="test", again=lambda: said.append(len(attempts)))
     monkeypatch.setattr(one, "_session", _Connection)
 

@@ -1,0 +1,82 @@
+"""Partitions that the group leaves to nobody: no worker that has them can notice it.
+
+A cooperative rebalance moves a partition in two steps. Where the second one never comes, as after a
+broker's restart, each member is content and one partition is nobody's. Any rebalance mends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worker.source import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from worker.posts.place import Partition
+    from worker.store.interface import Position
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    position: tuple[int | None, int]
+    since: float
+
+
+class Orphans:
+    """Watches the positions of partitions that others should read. Used from one thread.
+
+    Args:
+        stall_s: WORKER_STALL_SECONDS: one that has records before it and does not move, and that
+            nobody claims, for so long counts as nobody's; and so long it is left in peace after.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, stall_s: float, clock: Callable[[], float]) -> None:
+        self._stall_s = stall_s
+        self._clock = clock
+        self._seen: dict[Partition, _Seen] = {}
+
+    def look(
+        self,
+        positions: Sequence[Position],
+        mine: Collection[TopicPartition],
+        ends: Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]],
+    ) -> list[Partition]:
+        """Those that are nobody's; each is named once in `stall_s`.
+
+        Args:
+            positions: Of the group, of the logs that its topics are now.
+            mine: What is assigned to this worker.
+            ends: Asks the broker where logs end.
+
+        Raises:
+            SourceUnavailableError: From `ends`.
+        """
+        now = self._clock()
+        before, self._seen = self._seen, {}
+        still = []
+        for row in positions:
+            place = TopicPartition.of(row.partition)
+            if place in mine:
+                continue
+            stands = (row.next_offset, row.owner_epoch)
+            seen = before.get(row.partition)
+            if seen is None or seen.position != stands:
+                seen = _Seen(stands, now)
+            self._seen[row.partition] = seen
+            if now - seen.since >= self._stall_s:
+                still.append(row)
+        if not still:
+            return []
+        found = ends([TopicPartition.of(row.partition) for row in still])
+        orphans = [
+            row.partition
+            for row in still
+            if found.get(TopicPartition.of(row.partition), 0) > (row.next_offset or 0)
+        ]
+        for row in still:
+            # Those at their end as well: what is written from now on has its time to be read.
+            self._seen[row.partition] = _Seen((row.next_offset, row.owner_epoch), now)
+        return orphans
