@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from worker.pipeline.messages import Ask
@@ -106,9 +107,17 @@ class Watch:
             self._mend(stuck, holds)
         why = "has records before it and was not read on, though it was sought and claimed again"
         health.lost(dict.fromkeys(self._progress.lost, why))
-        self._channels.inbox.ask(Ask())  # for the next look
-        if health.dependencies().get("database", True) and self._source.joined():
-            self._look_for_orphans()
+        if self._others_read():
+            self._channels.inbox.ask(Ask())  # for the next look
+            if health.dependencies().get("database", True) and self._source.joined():
+                self._look_for_orphans()
+
+    def _others_read(self) -> bool:
+        """Whether not all partitions of the topics that we share in are ours."""
+        mine = Counter(place.topic for place in self._assignment.partitions())
+        known = (self._source.partition(TopicPartition(topic, 0)) for topic in mine)
+        siblings = sum(one[1] for one in known if one is not None)
+        return not mine or siblings > mine.total()
 
     def _look_for_orphans(self) -> None:
         positions, self._positions = self._positions, ()
