@@ -39,7 +39,9 @@ REACH_S: Final = 15.0
 """For a broker at the start: as long as one takes to come up beside us."""
 LEAVE_S: Final = 0.5
 """For the broker to answer a LeaveGroup request."""
-MAX_POLL_INTERVAL_S: Final = 300
+MAX_POLL_INTERVAL_S: Final = 30
+"""Or the session timeout, where that is longer. A group's rebalance waits so long for a member that
+does not join again; the poll stage never stops polling, and blocks for half of this at most."""
 _REFUSED: Final = (
     errors.AuthorizationError,
     errors.FencedInstanceIdError,
@@ -101,7 +103,7 @@ class KafkaSource:
                 session_timeout_ms=session_ms,
                 # Three may be lost before the broker gives us up (Kafka's own advice).
                 heartbeat_interval_ms=max(session_ms // 3, 1) if session_ms < 9_000 else 3_000,
-                max_poll_interval_ms=MAX_POLL_INTERVAL_S * 1_000,
+                max_poll_interval_ms=max(MAX_POLL_INTERVAL_S * 1_000, session_ms),
                 partition_assignment_strategy=[assignor],
                 enable_auto_commit=False,
                 # Out of range is ours to decide and to say, never the library's to settle silently.

@@ -108,6 +108,7 @@ def connect(url: str, *, application_name: str, autocommit: bool = False) -> psy
         DependencyError: The server does not answer, or refuses us.
         SettingsError: `url` is no Postgres URL.
     """
+    connection: psycopg.Connection | None = None
     try:
         connection = psycopg.connect(
             libpq_url(url),
@@ -119,16 +120,18 @@ def connect(url: str, *, application_name: str, autocommit: bool = False) -> psy
             keepalives_interval=5,
             keepalives_count=3,
         )
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().partition("\n")[0].rpartition("failed: ")[2] or "no answer"
+        connection.execute("SET TimeZone TO 'UTC'")
+        connection.autocommit = autocommit
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if connection is not None:
+            connection.close()
+        reason = first_line(error).rpartition("failed: ")[2] or "no answer"
         raise DependencyError(
             f"Postgres at {address(url)} cannot be reached: {reason}. "
             "Is it running, and is WORKER_DATABASE_URL right?"
         ) from None
-    try:
-        connection.execute("SET TimeZone TO 'UTC'")
-        connection.autocommit = autocommit
     except BaseException:
-        connection.close()
+        if connection is not None:
+            connection.close()
         raise
     return connection
