@@ -38,10 +38,13 @@ $(STAMP): pyproject.toml $(LOCAL)
 demo: setup ## The whole product on this machine: a feed with a story in it, its trends, a picture
 	@$(BIN)/emotion-worker demo
 
-test: setup ## Every test: unit, integration (embedded broker and Postgres), end to end
-	@$(BIN)/python -m pytest
+test: setup ## The tests: unit, integration (embedded broker and Postgres), end to end, short chaos
+	@$(BIN)/python -m pytest -n 2 --dist load -m "not slow"
 
-chaos: setup ## Break everything, ten times each, and compare the tables with an oracle's (10 minutes)
+test-slow: setup ## The tests that take longest, which `test` leaves out
+	@$(BIN)/python -m pytest -m slow
+
+chaos: setup ## Break everything, ten times each, and compare the tables with an oracle's (15 minutes)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 check: setup ## ruff, mypy, and the direction of the imports

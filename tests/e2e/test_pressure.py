@@ -105,6 +105,7 @@ def test_a_database_that_is_away_for_ten_seconds(
     assert code == 0, out + err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", ["model", "database"])
 def test_a_slow_stage_costs_no_membership(
     command: Callable[..., Any],

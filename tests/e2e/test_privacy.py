@@ -219,6 +219,7 @@ def test_what_postgres_says_of_a_row_that_it_refuses_is_kept_back(
     assert seen(out + log, password) == []
 
 
+@pytest.mark.slow
 def test_secrets_are_not_in_what_is_said_of_services_that_cannot_be_reached(
     run: Callable[..., Any],
 ) -> None:

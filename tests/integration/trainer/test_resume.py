@@ -143,6 +143,7 @@ def test_a_killed_run_resumed_ends_as_one_that_was_not(
     assert runs.load(killed).seeds[0].val == runs.load(whole).seeds[0].val
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_run(material: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate_json((material / "recipe.json").read_text())
     short = tmp_path / "short.json"

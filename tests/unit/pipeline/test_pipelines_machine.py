@@ -112,6 +112,7 @@ def _from_the_first_record(member: Member) -> None:
     batcher.add = wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("machine", "store", "weaken", "found"),
     [
