@@ -9,7 +9,7 @@ LOCAL  := deploy/constraints-local.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check bench bench-sql format clean
+.PHONY: help setup demo test test-slow chaos check bench bench-sql format clean
 
 help: ## List the targets
 	@echo "emotion-stream: posts on Kafka in, exact emotion trends in Postgres out"

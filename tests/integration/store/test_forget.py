@@ -56,7 +56,7 @@ def everything(url: str) -> str:
             "AND relkind IN ('r', 'p')"
         ).fetchall()
         return "\n".join(
-            str(connection.execute(f'SELECT t::text FROM "{name}" t').fetchall())  # type: ignore[arg-type]
+            str(connection.execute(f'SELECT t::text FROM "{name}" t').fetchall())
             for (name,) in names
         )
 
@@ -138,7 +138,7 @@ def test_a_record_of_an_erased_author_erases_its_post_in_any_order(
     size: int,
 ) -> None:
     forget(session, (), {"alice"})
-    made = [
+    made: list[Callable[[int], Item]] = [
         lambda n: build.post(0, n, "a", tags=("x",)),
         lambda n: by("alice", build.post(0, n, "a")),
         lambda n: build.post(0, n, "a", version=7, created=90_000),

@@ -17,9 +17,9 @@ import pytest
 
 from worker.errors import ClaimBusyError, SchemaError, StoreUnavailableError, WorkerError
 from worker.posts.place import Partition, Span
-from worker.store import writer as writer_module
 from worker.store.connection import connect
 from worker.store.interface import Claim
+from worker.store.policy import read_policy
 from worker.store.verify import verify
 
 if TYPE_CHECKING:
@@ -333,7 +333,7 @@ def test_a_session_that_the_server_ended_is_made_anew(
 ) -> None:
     """As when a worker was frozen inside its transaction: the server cuts it off."""
     monkeypatch.setattr("worker.store.session.IDLE_IN_TRANSACTION_S", 0.2)
-    real, calls = writer_module.read_policy, iter([True])
+    real, calls = read_policy, iter([True])
 
     def frozen_once(cursor: Any) -> Any:
         if next(calls, False):
@@ -343,7 +343,7 @@ def test_a_session_that_the_server_ended_is_made_anew(
     writer = stream()
     writer.claim(0)
     (batch,) = writer.batches(0, [build.post(0, 0, "a")], 10)
-    monkeypatch.setattr(writer_module, "read_policy", frozen_once)
+    monkeypatch.setattr("worker.store.writer.read_policy", frozen_once)
     with pytest.raises(StoreUnavailableError):
         writer.store.write(batch)
     assert not writer.store.write(batch).fenced

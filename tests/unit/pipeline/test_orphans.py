@@ -16,7 +16,7 @@ from worker.store.interface import Position
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tests.fakes.member import Member
+    from tests.unit.pipeline.conftest import Rig
 
 STALL_S = 60.0
 PLACES = [TopicPartition("posts", number) for number in range(3)]
@@ -97,7 +97,7 @@ def test_one_that_was_ours_meanwhile_begins_anew(watched: Watched) -> None:
 
 
 def test_the_group_is_asked_to_assign_anew(
-    make_rig: Callable[..., Member], caplog: pytest.LogCaptureFixture
+    make_rig: Callable[..., Rig], caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = make_rig(partitions=2)
     ours, nobodys = rig.places
