@@ -39,7 +39,7 @@ demo: setup ## The whole product on this machine: a feed with a story in it, its
 	@$(BIN)/emotion-worker demo
 
 test: setup ## The tests: unit, integration (embedded broker and Postgres), end to end, short chaos
-	@$(BIN)/python -m pytest -n 2 --dist load -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: setup ## The tests that take longest, which `test` leaves out
 	@$(BIN)/python -m pytest -m slow
