@@ -139,6 +139,11 @@ class Settings(BaseSettings):
             raise _missing("WORKER_DATABASE_URL", "postgresql://user:password@host:port/database")
         return self.database_url.get_secret_value()
 
+    @property
+    def author_secret(self) -> str | None:
+        """The key of the author hashes, if there is one: for hashing, never for printing."""
+        return None if self.author_key is None else self.author_key.get_secret_value()
+
 
 def _missing(name: str, form: str) -> SettingsError:
     return SettingsError(

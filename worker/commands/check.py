@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from worker.commands.models import classifier_of
 from worker.commands.options import env_file_option, setting_option
 from worker.errors import WorkerError
 from worker.settings import load_settings
@@ -69,13 +70,5 @@ def _postgres(settings: Settings) -> Iterator[tuple[bool, str]]:
 
 
 def _model(settings: Settings) -> Iterator[tuple[bool, str]]:
-    from worker.classifier import load_classifier  # noqa: PLC0415 - torch takes seconds
-
-    classifier = load_classifier(
-        settings.model,
-        device=settings.device,
-        min_confidence=settings.min_confidence,
-        languages=settings.languages,
-    )
-    info = classifier.info
+    info = classifier_of(settings).info
     yield True, f"{info.name} {info.version} on {info.device}"

@@ -153,8 +153,6 @@ def retry(
     present reason. Exits 1 if there was something to retry and all of it is rejected still.
     """
     settings = load_settings(env_file, **flags)
-    author_key = settings.author_key
-    key = None if author_key is None else author_key.get_secret_value()
     selection = Selection(ids=ids or None, fingerprint=fingerprint, reason=reason, topic=topic)
     with _session(env_file) as session:
         groups = dead_letters.groups(session, selection)
@@ -171,7 +169,7 @@ def retry(
         store = PostgresStore(
             settings.database,
             group=settings.group,
-            author_key=key,
+            author_key=settings.author_secret,
             store_text=settings.store_text,
         )
         try:

@@ -37,17 +37,17 @@ def command(*, posts: tuple[str, ...], authors: tuple[str, ...], env_file: Path 
     settings = load_settings(env_file)
     identities = {_identity(post) for post in posts}
     ids = {_name(author, "--author") for author in authors}
-    if authors and settings.author_key is None:
+    key = settings.author_secret
+    if authors and key is None:
         raise SettingsError(
             "WORKER_AUTHOR_KEY is not set: authors are known here only by a hash with that key. "
             "Set the key that the workers have."
         )
-    key = settings.author_key
     with Session(
         settings.database,
         name="emotion-worker forget",
         writes=True,
-        author_key=None if key is None else key.get_secret_value().encode(),
+        author_key=None if key is None else key.encode(),
     ) as session:
         done = forget(session, identities, ids)
     click.echo(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from worker import logs
+from worker.commands.models import classifier_of
 from worker.commands.options import env_file_option, setting_option
 from worker.settings import load_settings
 
@@ -61,18 +62,9 @@ def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
 
-    from worker.classifier import load_classifier  # noqa: PLC0415 - torch takes seconds
-    from worker.pipeline import Worker  # noqa: PLC0415
+    from worker.pipeline import Worker  # noqa: PLC0415 - the store and Kafka take a second
 
-    classifier = load_classifier(
-        settings.model,
-        device=settings.device,
-        min_confidence=settings.min_confidence,
-        languages=settings.languages,
-        batch_tokens=settings.batch_tokens,
-        batch_posts=settings.batch_posts,
-        linger_ms=settings.linger_ms,
-    )
+    classifier = classifier_of(settings)
     worker = Worker(settings, classifier)
 
     def stop(number: int, _frame: FrameType | None) -> None:

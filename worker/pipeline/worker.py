@@ -75,11 +75,10 @@ class Worker:
         self._assignment = Assignment()
         self._stopped_at: float | None = None
         self._letters: LetterTopic | None = None
-        author_key = settings.author_key
         self._store = PostgresStore(
             settings.database,
             group=settings.group,
-            author_key=None if author_key is None else author_key.get_secret_value(),
+            author_key=settings.author_secret,
             store_text=settings.store_text,
             again=lambda: self._health.beat("store"),
         )

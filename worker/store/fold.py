@@ -22,6 +22,14 @@ Identity = tuple[str, str]
 """Platform and post id."""
 
 
+def columns(identities: Sequence[Identity]) -> dict[str, object]:
+    """Identities as the queries take them: a column each, to be unnested side by side."""
+    return {
+        "platforms": [platform for platform, _ in identities],
+        "post_ids": [post_id for _, post_id in identities],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """What a batch comes to.

@@ -10,6 +10,7 @@ from psycopg import errors, sql
 
 from worker.posts.traces import concerns
 from worker.store.dead_letters import Selection, pages, redact
+from worker.store.fold import columns
 from worker.store.locks import own_policy, share_policy
 from worker.store.policy import check_author_key, read_policy
 from worker.store.queries import query
@@ -59,10 +60,11 @@ def forget(session: Session, posts: Collection[Identity], authors: Collection[st
         posts: Platform and id of each.
         authors: Ids as the platform gives them.
     """
-    remembered = session.run(partial(_remember, session=session, posts=posts, authors=authors))
+    remembered, hashes = session.run(
+        partial(_remember, session=session, posts=posts, authors=authors)
+    )
     erased = labels = 0
     known = sorted(posts)
-    hashes = [name for author in authors if (name := session.hasher.author(author)) is not None]
     wanted = set(known)
     for chunk in _chunks(session, known, hashes):
         wanted.update(chunk)
@@ -86,8 +88,12 @@ def _remember(
     session: Session,
     posts: Collection[Identity],
     authors: Collection[str],
-) -> int:
-    """From here on nobody stores anything of them. Short: every writer waits for it."""
+) -> tuple[int, list[str]]:
+    """From here on nobody stores anything of them. Short: every writer waits for it.
+
+    Returns:
+        How many hashes are new, and the authors'.
+    """
     hasher = session.hasher
     hashed = [name for author in authors if (name := hasher.author(author)) is not None]
     assert len(hashed) == len(authors), "authors are forgotten under a key"
@@ -105,7 +111,7 @@ def _remember(
             authors=[bytes.fromhex(name) for name in hashed],
         )
     connection.commit()
-    return remembered
+    return remembered, hashed
 
 
 def _add_erasures(cursor: Cursor, *, posts: Sequence[bytes], authors: Sequence[bytes] = ()) -> int:
@@ -144,13 +150,7 @@ def _erase(
     with connection.cursor(binary=True) as cursor:
         share_policy(cursor)
         policy = read_policy(cursor)
-        cursor.execute(
-            query("forget_posts"),
-            {
-                "platforms": [platform for platform, _ in identities],
-                "post_ids": [post_id for _, post_id in identities],
-            },
-        )
+        cursor.execute(query("forget_posts"), columns(identities))
         erased = cursor.rowcount
         # A writer that waits for an identity finds its erasure once it has it.
         remembered = _add_erasures(
@@ -176,11 +176,7 @@ def _erase_detached(
                     "DELETE FROM {} WHERE author_hash = ANY (%(authors)s) OR (platform, post_id) "
                     "IN (SELECT * FROM unnest(%(platforms)s::text[], %(post_ids)s::text[]))"
                 ).format(sql.Identifier(name)),
-                {
-                    "authors": list(authors),
-                    "platforms": [platform for platform, _ in posts],
-                    "post_ids": [post_id for _, post_id in posts],
-                },
+                columns(posts) | {"authors": list(authors)},
             ).rowcount
             connection.commit()
         except errors.UndefinedTable:  # dropped this moment

@@ -16,6 +16,7 @@ from psycopg import errors, sql
 
 from worker.errors import StoreUnavailableError
 from worker.store.connection import first_line
+from worker.store.fold import columns
 from worker.store.locks import hold_upkeep, lock_partitions, own_policy, release_upkeep
 from worker.store.partitions import day_of, ensure_day
 from worker.store.policy import read_policy
@@ -143,29 +144,25 @@ class _Round:
         self._make_days()
         if label_floor is not None:
             self._drop_days(label_floor)
-            self._done.labels += self._drop_in_chunks(
+            self._done.labels += self._in_chunks(
                 lambda connection: self._drop_stray_labels(connection, label_floor)
             )
         if minute_floor is not None:
             for dimension in self._dimensions():
                 if not self._stop():
-                    self._done.minutes += self._count(
-                        "maintain_minutes", floor=minute_floor, dimension=dimension
+                    self._done.minutes += self._session.run(
+                        _changing("maintain_minutes", floor=minute_floor, dimension=dimension)
                     )
         if self._keep.dead_letters is not None:
             before = self._now - self._keep.dead_letters
-            while not self._stop() and (
-                gone := self._count("maintain_letters", before=before, limit=CHUNK)
-            ):
-                self._done.dead_letters += gone
+            self._done.dead_letters += self._in_chunks(
+                _changing("maintain_letters", before=before, limit=CHUNK)
+            )
         for granularity in ("1m", "1h", "1d"):
             before = self._now - CLOSED
-            while not self._stop() and (
-                folded := self._count(
-                    "maintain_fold", granularity=granularity, before=before, limit=CHUNK
-                )
-            ):
-                self._done.folded += folded
+            self._done.folded += self._in_chunks(
+                _changing("maintain_fold", granularity=granularity, before=before, limit=CHUNK)
+            )
         return self._done
 
     def _raise_floors(self) -> tuple[datetime | None, datetime | None]:
@@ -176,29 +173,34 @@ class _Round:
         """
         keep = self._keep
 
-        def work(connection: psycopg.Connection) -> tuple[datetime | None, datetime | None]:
+        def work(
+            connection: psycopg.Connection,
+        ) -> tuple[datetime | None, datetime | None, bool]:
             with connection.cursor() as cursor:
                 row = cursor.execute(query("maintain_rights"), {"now": self._now}).fetchone()
                 assert row is not None
                 midnight, owner = row
-                floors = {
-                    "label_floor": None if keep.labels is None else midnight - keep.labels,
-                    "minute_floor": None if keep.minutes is None else midnight - keep.minutes,
-                }
-                if not owner and keep.labels is not None:
-                    # Raised by who cannot drop, it would only hide what stays.
-                    floors["label_floor"] = None
-                    self._done.left.append(
-                        "labels past retention stay: this role does not own post_emotions"
-                    )
-                if any(floors.values()):
+                # Raised by who cannot drop, it would only hide what stays.
+                days = keep.labels if owner else None
+                labels = None if days is None else midnight - days
+                minutes = None if keep.minutes is None else midnight - keep.minutes
+                stand = read_policy(cursor)
+                if _rises(stand.label_floor, labels) or _rises(stand.minute_floor, minutes):
+                    # Not in this transaction: the lock goes before all others.
+                    connection.rollback()
                     own_policy(cursor)
+                    floors = {"label_floor": labels, "minute_floor": minutes}
                     cursor.execute(query("maintain_floors"), floors)
-                policy = read_policy(cursor)
+                    stand = read_policy(cursor)
             connection.commit()
-            return policy.label_floor, policy.minute_floor
+            return stand.label_floor, stand.minute_floor, owner
 
-        return self._session.run(work)
+        label_floor, minute_floor, owner = self._session.run(work)
+        if keep.labels is not None and not owner:
+            self._done.left.append(
+                "labels past retention stay: this role does not own post_emotions"
+            )
+        return label_floor, minute_floor
 
     def _make_days(self) -> None:
         for ahead in range(AHEAD + 1):
@@ -256,21 +258,11 @@ class _Round:
         self._done.identities += identities
         return len(rows)
 
-    def _drop_in_chunks(self, chunk: Callable[[psycopg.Connection], int]) -> int:
+    def _in_chunks(self, chunk: Callable[[psycopg.Connection], int]) -> int:
         total = 0
         while not self._stop() and (gone := self._session.run(chunk)):
             total += gone
         return total
-
-    def _count(self, name: str, **parameters: object) -> int:
-        """Runs a statement in a transaction of its own; how many rows it changed."""
-
-        def work(connection: psycopg.Connection) -> int:
-            changed = connection.execute(query(name), parameters).rowcount
-            connection.commit()
-            return changed
-
-        return self._session.run(work)
 
     def _patiently(self, work: Callable[[psycopg.Connection], bool], left: str) -> bool:
         """Does what needs the labels' table alone; if somebody holds it, the next run does it."""
@@ -299,6 +291,21 @@ class _Round:
             self._done.left.append(f"{left}: {result}")
             return False
         return result
+
+
+def _rises(floor: datetime | None, to: datetime | None) -> bool:
+    return to is not None and (floor is None or to > floor)
+
+
+def _changing(name: str, **parameters: object) -> Callable[[psycopg.Connection], int]:
+    """A statement in a transaction of its own, which says how many rows it changed."""
+
+    def work(connection: psycopg.Connection) -> int:
+        changed = connection.execute(query(name), parameters).rowcount
+        connection.commit()
+        return changed
+
+    return work
 
 
 def _detach(connection: psycopg.Connection, names: Sequence[str]) -> bool:
@@ -349,12 +356,5 @@ def _drop_identities(
     pairs = sorted((str(row[0]), str(row[1])) for row in rows)
     if not pairs:
         return 0
-    cursor.execute(
-        query("maintain_identities"),
-        {
-            "platforms": [platform for platform, _ in pairs],
-            "post_ids": [post_id for _, post_id in pairs],
-            "floor": floor,
-        },
-    )
+    cursor.execute(query("maintain_identities"), columns(pairs) | {"floor": floor})
     return cursor.rowcount

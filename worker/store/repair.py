@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from worker.errors import WorkerError
 from worker.posts import LABELS
 from worker.store.connection import connect, errors_for_people
+from worker.store.fold import columns
 from worker.store.locks import hold_repair, lock_partitions, share_policy
 from worker.store.queries import query
 from worker.store.verify import begin_snapshot
@@ -167,7 +168,7 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def _mend(
     connection: psycopg.Connection, *, session: Session, doubtful: Sequence[_Doubtful]
 ) -> _Mended:
-    keys = _keys([post.identity for post in doubtful])
+    keys = columns([post.identity for post in doubtful])
     labels = [(*post.identity, time) for post in doubtful for time in post.labels]
     without = [
         (*post.identity, time) for post in doubtful for time in post.labels if not post.has_identity
@@ -191,16 +192,9 @@ def _mend(
     return _Mended([row[0] for row in made], [row[0] for row in removed], lost)
 
 
-def _keys(identities: Sequence[tuple[str, str]]) -> dict[str, object]:
-    return {
-        "platforms": [platform for platform, _ in identities],
-        "post_ids": [post_id for _, post_id in identities],
-    }
-
-
 def _labels(labels: Sequence[tuple[str, str, datetime]]) -> dict[str, object]:
     times = [time for _, _, time in labels]
-    return _keys([(platform, post_id) for platform, post_id, _ in labels]) | {
+    return columns([(platform, post_id) for platform, post_id, _ in labels]) | {
         "times": times,
         "oldest": min(times),
         "newest": max(times),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import psycopg
@@ -177,22 +177,19 @@ class Session:
             connection = connect(self._url, application_name=self._name[:63])
         except DependencyError as error:
             raise StoreUnavailableError(str(error)) from None
-        try:
-            self._prepare(connection)
-        except WRONG_SCHEMA as error:
-            connection.close()
-            raise _not_migrated(self._url, error) from None
-        except _AWAY as error:
-            connection.close()
-            raise self._away(error) from None
-        except psycopg.Error as error:
-            connection.close()
-            raise WorkerError(
-                f"WORKER_DATABASE_URL: {first_line(error)}. Grant it to this role."
-            ) from None
-        except BaseException:
-            connection.close()
-            raise
+        with ExitStack() as failed:
+            failed.callback(connection.close)
+            try:
+                self._prepare(connection)
+            except WRONG_SCHEMA as error:
+                raise _not_migrated(self._url, error) from None
+            except _AWAY as error:
+                raise self._away(error) from None
+            except psycopg.Error as error:
+                raise WorkerError(
+                    f"WORKER_DATABASE_URL: {first_line(error)}. Grant it to this role."
+                ) from None
+            failed.pop_all()
         self._connection = connection
         return connection
 

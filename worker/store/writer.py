@@ -12,7 +12,7 @@ from worker.posts import Post, RecordRef, Rejection
 from worker.posts.order import Standing
 from worker.posts.place import Partition, partition_of
 from worker.store import dead_letters
-from worker.store.fold import fold, settled
+from worker.store.fold import columns, fold, settled
 from worker.store.interface import Written
 from worker.store.load import Hasher, load
 from worker.store.locks import share_policy
@@ -184,7 +184,7 @@ def _store_posts(
         outcomes |= refolded.outcomes
         standing_now |= refolded.winners
     standing = set(standing_now.values())
-    beside = [ordinal for ordinal in ordinals if ordinal not in standing]
+    beside = [o for o in ordinals if o not in standing and _names_author(entries[o])]
     if beside:
         cursor.execute(query("note_authors"), {"ordinals": beside})
     removed = remove_labels(cursor, outdated)
@@ -237,14 +237,14 @@ def _identity(entry: Entry) -> Identity:
     return (decoded.platform, decoded.post_id)
 
 
+def _names_author(entry: Entry) -> bool:
+    decoded = entry.decoded
+    assert not isinstance(decoded, Rejection)
+    return decoded.author_id is not None
+
+
 def _lock(cursor: Cursor, identities: Sequence[Identity]) -> dict[Identity, Standing]:
-    rows = cursor.execute(
-        query("lock_identities"),
-        {
-            "platforms": [platform for platform, _ in identities],
-            "post_ids": [post_id for _, post_id in identities],
-        },
-    ).fetchall()
+    rows = cursor.execute(query("lock_identities"), columns(identities)).fetchall()
     return {
         (row[0], row[1]): Standing(RecordRef(*row[5:9]), row[2], row[3], row[4])  # type: ignore[arg-type,misc]
         for row in rows
@@ -268,8 +268,7 @@ def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) 
     cursor.execute(
         query("remove_labels"),
         {
-            "platforms": [platform for (platform, _), _ in live],
-            "post_ids": [post_id for (_, post_id), _ in live],
+            **columns([key for key, _ in live]),
             "times": times,
             "oldest": min(times),
             "newest": max(times),
@@ -285,12 +284,7 @@ def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) 
 def forget_labels(cursor: Cursor, identities: Sequence[Identity], policy: Policy) -> int:
     """Takes all labels of these posts away, wherever they lie; how many. `add_cells` follows."""
     row = cursor.execute(
-        query("forget_labels"),
-        {
-            "platforms": [platform for platform, _ in identities],
-            "post_ids": [post_id for _, post_id in identities],
-            "floor": policy.label_floor,
-        },
+        query("forget_labels"), columns(identities) | {"floor": policy.label_floor}
     ).fetchone()
     assert row is not None
     return int(str(row[0]))

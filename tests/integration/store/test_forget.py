@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.integration.store.writing import exact, write
 from worker.batching import Item
 from worker.errors import WorkerError
-from worker.store.connection import connect
 from worker.store.forget import forget
 from worker.store.postgres import PostgresStore
 from worker.store.session import Session
-from worker.store.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.integration
 
@@ -35,17 +34,6 @@ def session(database_url: str) -> Iterator[Session]:
 
 def by(author: str, item: Item) -> Item:
     return Item(item.record, replace(item.decoded, author_id=author))  # type: ignore[arg-type]
-
-
-def write(writer: Any, number: int, items: Sequence[Item], size: int = 100) -> None:
-    writer.claim(number)
-    for batch in writer.batches(number, items, size):
-        assert not writer.store.write(batch).fenced
-
-
-def exact(url: str) -> bool:
-    with connect(url, application_name="test") as connection:
-        return not verify(connection).differences
 
 
 def everything(url: str) -> str:

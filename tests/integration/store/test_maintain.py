@@ -12,19 +12,17 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.integration.store.writing import exact, write
 from worker.errors import WorkerError
 from worker.store import maintain as maintain_module
-from worker.store.connection import connect
 from worker.store.forget import forget
 from worker.store.locks import hold_upkeep, release_upkeep
 from worker.store.maintain import Keep, Maintained, maintain
 from worker.store.session import Session
-from worker.store.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from worker.batching import Item
 
 pytestmark = pytest.mark.integration
 
@@ -36,17 +34,6 @@ TRENDS = "SELECT * FROM emotion_trends ORDER BY 1, 2, 3, 4, 5"
 def session(database_url: str) -> Iterator[Session]:
     with Session(database_url, name="maintain") as one:
         yield one
-
-
-def write(writer: Any, number: int, items: Sequence[Item], size: int = 100) -> None:
-    writer.claim(number)
-    for batch in writer.batches(number, items, size):
-        assert not writer.store.write(batch).fenced
-
-
-def exact(url: str) -> bool:
-    with connect(url, application_name="test") as connection:
-        return not verify(connection).differences
 
 
 def done(round_: Maintained | None) -> Maintained:
