@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import threading
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -231,6 +232,25 @@ def test_where_a_topic_had_two_logs_the_identity_does_not_say_which(
     assert rows("SELECT topic_id, version = created_at, generation FROM posts") == [
         (UUID(int=0), True, 0)
     ]
+
+
+def test_an_identity_made_again_names_its_author(
+    stream: Callable[..., Any],
+    build: Any,
+    rows: Callable[..., Any],
+    damage: Callable[..., None],
+    mended: Callable[[], Repaired],
+) -> None:
+    writer = stream(author_key="key")
+    writer.claim(0)
+    named = build.post(0, 0, "a")
+    named = replace(named, decoded=replace(named.decoded, author_id="ann"))
+    write(writer, 0, [named, build.post(0, 1, "b")])
+    identities = rows("SELECT post_id, author_hash FROM posts ORDER BY post_id")
+    assert identities[0][1] is not None
+    damage("DELETE FROM posts")
+    mended()
+    assert rows("SELECT post_id, author_hash FROM posts ORDER BY post_id") == identities
 
 
 def test_labels_where_no_live_identity_says_are_removed(

@@ -2,7 +2,7 @@
 -- positions of one log only stand under its topic's name. What was erased gets no identity.
 INSERT INTO posts (
     platform, post_id, state, version, generation, created_at,
-    topic, topic_id, kafka_partition, kafka_offset
+    topic, topic_id, kafka_partition, kafka_offset, author_hash
 )
 SELECT DISTINCT ON (e.platform, e.post_id)
     e.platform, e.post_id, 'live', e.created_at, 0, e.created_at, e.topic,
@@ -15,7 +15,7 @@ SELECT DISTINCT ON (e.platform, e.post_id)
         ),
         '00000000-0000-0000-0000-000000000000'
     ),
-    e.kafka_partition, e.kafka_offset
+    e.kafka_partition, e.kafka_offset, e.author_hash
 FROM post_emotions e
 JOIN unnest(
     %(platforms)b::text[], %(post_ids)b::text[], %(times)b::timestamptz[], %(hashes)b::bytea[]
