@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from worker.commands.trends import command, window_range
+from worker.commands.trends import command
+from worker.commands.trends_times import window_range
 from worker.errors import WorkerError
 from worker.store.connection import connect
 from worker.store.trends import read_complete_until, read_newest, read_series, read_trends
@@ -143,7 +146,7 @@ def test_a_silent_hour_is_complete_once_a_later_one_is(connection: psycopg.Conne
     _story(connection)
     _watermark(connection, DAY + 22 * HOUR)
     until = DAY + 24 * HOUR
-    assert read_complete_until(connection, since=DAY, until=until) == DAY + 22 * HOUR
+    assert read_complete_until(connection) == DAY + 22 * HOUR
     trends = read_trends(connection, width=HOUR, since=DAY, until=until)
     assert [window.complete for window in trends.series[0].windows] == [True] * 22 + [False] * 2
     assert trends.series[0].windows[20].posts == 0
@@ -190,6 +193,11 @@ def test_a_person_sees_table_chart_and_picture(
     assert "2015-02-20 23:42 UTC" in result.stdout
     assert "anger" in result.stdout
     assert f"Drawn to {picture}" in result.stdout
+    assert "Spikes: under 3 days of history" in result.stdout
+    assert "Spikes" not in trends_command("--no-spikes").stdout
+    unwritable = trends_command("--plot", "/proc/trends.png")
+    assert isinstance(unwritable.exception, WorkerError)
+    assert "cannot write there" in str(unwritable.exception)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -201,10 +209,131 @@ def test_one_value_is_found_however_it_is_written(
     rows = json.loads(result.stdout)["rows"]
     assert {row["value"] for row in rows} == {"news"}
     assert len({row["bucket"] for row in rows}) == 3
-    nothing = trends_command("--by", "hashtag", "--value", "other", "--json")
+    nothing = trends_command(
+        *("--by", "hashtag", "--value", "news", "--json"),
+        *("--since", "2015-02-10T00:00:00Z", "--until", "2015-02-11T00:00:00Z"),
+    )
     assert nothing.exit_code == 0
     assert json.loads(nothing.stdout)["rows"] == []
-    assert "No posts for hashtag 'other'" in nothing.stderr
+    assert "No posts for hashtag 'news'" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "hint"),
+    [
+        ("hashtag", "newss", "Did you mean 'news'?"),
+        ("platform", "TW", "Did you mean 'tw'?"),
+        ("platform", "news", "Did you mean --by hashtag?"),
+        ("topic", "zebra", "the topic 'zebra'."),
+    ],
+)
+def test_a_value_that_never_was_is_an_error_with_a_hint(
+    connection: psycopg.Connection,
+    trends_command: Callable[..., Result],
+    dimension: str,
+    value: str,
+    hint: str,
+) -> None:
+    _add(connection, DAY, CALM, hashtag="news", platform="tw")
+    result = trends_command("--by", dimension, "--value", value, "--json")
+    assert isinstance(result.exception, WorkerError)
+    assert result.exception.exit_code == 1
+    assert str(result.exception).endswith(hint)
+    assert result.stdout == ""
+
+
+def test_windows_roll(connection: psycopg.Connection) -> None:
+    """Each is the sum of the steps that it holds, also of those before the range."""
+    _story(connection)
+    _watermark(connection, DAY + 19 * HOUR)
+    quarter, since, until = HOUR / 4, DAY + 12 * HOUR, DAY + 24 * HOUR
+    rolling, plain = (
+        read_trends(
+            connection, width=width, step=quarter, since=begin, until=until, dimension="platform"
+        )
+        for width, begin in ((HOUR, since), (quarter, since - HOUR))
+    )
+    assert rolling.step == quarter
+    assert plain.step is None
+    platforms = {one.value: one.windows for one in plain.series}
+    for series in rolling.series:
+        steps = [window.posts for window in platforms[series.value]]
+        assert [w.posts for w in series.windows] == [sum(steps[n + 1 : n + 5]) for n in range(48)]
+        assert [w.complete for w in series.windows] == [n < 28 for n in range(48)]
+        assert series.total.posts == sum(steps[4:])
+
+
+def test_a_window_as_long_as_its_step_does_not_roll(
+    connection: psycopg.Connection, trends_command: Callable[..., Result]
+) -> None:
+    _story(connection)
+    same = trends_command("--window", "1h", "--step", "1h", "--json")
+    assert same.stdout == trends_command("--json").stdout
+    document = json.loads(trends_command("--step", "10m", "--json").stdout)
+    assert (document["window"], document["step"]) == ("1h", "10m")
+    assert len(document["rows"]) == 143 * 8  # the newest minute is 23:42
+
+
+def test_without_since_it_starts_with_the_data(
+    connection: psycopg.Connection, trends_command: Callable[..., Result]
+) -> None:
+    for hour in (0, 3):
+        _add(connection, DAY + hour * HOUR, CALM)
+    document = json.loads(trends_command("--json").stdout)
+    assert (document["since"], document["until"]) == (
+        "2015-02-20T00:00:00Z",
+        "2015-02-20T04:00:00Z",
+    )
+    asked = json.loads(trends_command("--json", "--since", "24h").stdout)
+    assert asked["since"] == "2015-02-19T04:00:00Z"
+    one = json.loads(trends_command("--json", "--window", "30d").stdout)
+    assert len(one["rows"]) == 8  # a window larger than the data
+
+
+def test_csv_is_the_rows(
+    connection: psycopg.Connection, trends_command: Callable[..., Result]
+) -> None:
+    _story(connection)
+    rows = list(csv.DictReader(StringIO(trends_command("--by", "platform", "--csv").stdout)))
+    document = json.loads(trends_command("--by", "platform", "--json").stdout)
+    assert len(rows) == 2 * 24 * 8
+    for line, row in zip(rows, document["rows"], strict=True):
+        assert (line["bucket"], line["value"], line["emotion"]) == (
+            row["bucket"], row["value"], row["emotion"],
+        )  # fmt: skip
+        assert line["posts"] == str(row["posts"])
+        assert line["share"] == ("" if row["share"] is None else str(row["share"]))
+    assert {line["dimension"] for line in rows} == {"platform"}
+    assert trends_command("--csv", "--since", "2015-03-01T00:00:00Z").stdout.count("\n") == 1
+
+
+def test_what_is_quiet_is_told_from_what_is_not_read(
+    connection: psycopg.Connection, trends_command: Callable[..., Result]
+) -> None:
+    _story(connection)
+    read = trends_command("--until", "2015-02-21T03:00:00Z", "--json")
+    _watermark(connection, DAY + 26 * HOUR)
+    complete = {
+        row["bucket"]: row["complete"]
+        for row in json.loads(trends_command("--until", "2015-02-21T03:00:00Z", "--json").stdout)[
+            "rows"
+        ]
+    }
+    assert [row["complete"] for row in json.loads(read.stdout)["rows"]].count(True) == 0
+    assert complete["2015-02-21T01:00:00Z"] is True  # nothing was said
+    assert complete["2015-02-21T02:00:00Z"] is False
+    words = trends_command().stdout
+    assert "Nothing was said from then to 2015-02-21 02:00 UTC." in words
+
+
+def test_a_pipe_gets_no_colour_and_whole_names(
+    connection: psycopg.Connection, trends_command: Callable[..., Result]
+) -> None:
+    name = "\u05e9\u05dc\u05d5\u05dd" + "x" * 90
+    _add(connection, DAY, CALM, hashtag=name)
+    text = trends_command("--by", "hashtag").stdout
+    assert "\x1b" not in text
+    assert f"#{name}" in text.splitlines()[2]
 
 
 def test_no_data_is_no_error(
@@ -214,6 +343,8 @@ def test_no_data_is_no_error(
     empty = trends_command("--plot", str(picture))
     assert empty.exit_code == 0
     assert "no trends yet" in empty.stdout
+    assert "emotion-worker publish" in empty.stdout
+    assert f"nothing to draw to {picture}" in empty.stdout
     assert json.loads(trends_command("--json").stdout)["rows"] == []
     _add(connection, DAY, CALM)
     later = trends_command("--since", "2015-03-01T00:00:00Z")
@@ -229,6 +360,11 @@ def test_no_data_is_no_error(
         (("--window", "0m"), "no duration"),
         (("--window", "999d"), "366 days"),
         (("--by", "mood"), "not one of"),
+        (("--by", "hashtags"), "Did you mean 'hashtag'?"),
+        (("--by", "hashtag", "--value", "#"), "no hashtag"),
+        (("--json", "--csv"), "one of them"),
+        (("--step", "2h"), "longer than --window"),
+        (("--since", "2015-02-20T00:00:00Z", "--until", "2h"), "is not before"),
         (("--value", "x"), "--value needs --by"),
         (("--since", "2015-02-20T00:00:00"), "zone"),
         (("--since", "999999w"), "too far back"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.charts.palette import COLOURS
+from worker.charts.standouts import plain
 from worker.posts.model import LABELS
 from worker.spans import format_span
-from worker.trends import ORIGIN, UNCERTAIN, Window, floor, merge
+from worker.trends import ORIGIN, UNCERTAIN, floor, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType
 
-    from worker.trends import Series, Trends
+    from worker.trends import Series, Trends, Window
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = " .:-=+*#@"
@@ -33,6 +34,10 @@ _TICK_SPANS: Final = tuple(
     for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 40320)
 )
 _DAY: Final = timedelta(days=1)
+_NARROW: Final = 60
+"""Columns under which the table keeps to the essentials."""
+_WIDEST: Final = 140
+"""Columns over which bars only grow fat."""
 MAX_CHARTS: Final = 4
 """With more values than this, the table says the rest."""
 
@@ -40,11 +45,11 @@ MAX_CHARTS: Final = 4
 def render_terminal(trends: Trends) -> RenderableType:
     """A table with a line per series, then a chart over time of the largest ones.
 
-    It fits any width from 60 columns up, and reads without colour too.
+    It fits any width from 40 columns up, and reads without colour too.
     """
     shown = trends.series[:MAX_CHARTS]
     height = 2 if len(shown) == 1 else 1
-    charts = [_Chart(series, trends.width, height) for series in shown]
+    charts = [_Chart(series, trends, height) for series in shown]
     caption = "Shares of labelled posts; net: joy + love - sadness - anger - fear, in points."
     parts: list[RenderableType] = [_Totals(trends), Text(caption, style="dim")]
     if len(trends.series) > len(shown):
@@ -52,7 +57,7 @@ def render_terminal(trends: Trends) -> RenderableType:
         parts.append(Text(more, style="dim"))
     for chart in charts:
         parts += [Text(), chart]
-    if not all(window.complete for series in shown for window in series.windows):
+    if not trends.complete:
         parts.append(
             Text("unfinished: some posts of these windows may not be read yet.", style="dim")
         )
@@ -67,14 +72,17 @@ class _Totals:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
         wide = options.max_width >= 100
-        gap = 2 if wide else 1
-        table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False)
+        names = () if options.max_width < _NARROW else (*LABELS, UNCERTAIN)
+        table = Table(box=None, padding=(0, 2 if wide else 1, 0, 0), pad_edge=False)
         heading = "" if self.trends.dimension == "all" else self.trends.dimension
-        table.add_column(heading, max_width=30 if wide else 12, no_wrap=True, overflow="ellipsis")
+        # Nobody looks on where it is wider than any terminal.
+        most = None if options.max_width >= 200 else 30 if wide else 12
+        table.add_column(heading, max_width=most, no_wrap=True, overflow="ellipsis")
         table.add_column("posts", justify="right", no_wrap=True)
-        for name in LABELS:
-            table.add_column(name, justify="right", style=_style(name), min_width=4, no_wrap=True)
-        table.add_column("uncertain" if wide else "unc.", justify="right", style="dim", min_width=4)
+        for name in names:
+            short = "unc." if name == UNCERTAIN and not wide else name
+            style = "dim" if name == UNCERTAIN else _style(name)
+            table.add_column(short, justify="right", style=style, min_width=4, no_wrap=True)
         table.add_column("mostly", no_wrap=True)
         table.add_column("net", justify="right", no_wrap=True, min_width=3)
         for series in self.trends.series:
@@ -82,9 +90,9 @@ class _Totals:
             net = total.net
             mostly = total.dominant or "-"
             table.add_row(
-                Text(series.name),
+                plain(series.name),
                 f"{total.posts:,}",
-                *(_percent(total.share(name)) for name in (*LABELS, UNCERTAIN)),
+                *(_percent(total.share(name)) for name in names),
                 Text(mostly, style=_style(mostly)),
                 "-" if net is None else f"{100 * net:+.0f}",
             )
@@ -96,31 +104,48 @@ class _Chart:
     """One series over time: a row of bars per emotion on one scale, and the volume beneath."""
 
     series: Series
-    width: timedelta
+    trends: Trends
     height: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        for line in self._lines(options):
+            line.truncate(options.max_width)
+            line.no_wrap = True
+            yield line
+
+    def _lines(self, options: ConsoleOptions) -> Iterator[Text]:
         ascii_only = options.ascii_only
-        dated = self.width * len(self.series.windows) > _DAY
+        trends = self.trends
+        dated = trends.until - trends.since > _DAY
         figures = 12 + (12 if dated else 5)
-        room = max(10, options.max_width - _NAME_COLUMNS - figures - 1)
-        windows, width = _fit(self.series.windows, self.width, room)
+        room = max(10, min(_WIDEST, options.max_width) - _NAME_COLUMNS - figures - 1)
+        windows, pace = _fit(self.series.windows, trends, room)
+        # Windows that overlap are not added up when they are joined: their mean is shown.
+        joined = 1 if trends.step is None else pace // trends.step
         columns = max(1, min(8, room // len(windows)))
         # A lone post in a quiet window is 100 % of it: that must not set everyone's scale.
         mean = sum(window.labelled for window in windows) / len(windows)
         solid = [window for window in windows if window.labelled and window.labelled >= mean / 10]
         names = (*LABELS, UNCERTAIN)
         top = _ceiling(max((w.share(name) or 0.0 for w in solid for name in names), default=0.0))
-        first, last = windows[0].start, windows[-1].start + width
+        first, last = windows[0].start, windows[-1].start + pace
         span = f"{_date(first)} {first:%H:%M} to {_date(last)} {last:%H:%M} UTC"
-        title = Text(self.series.name, style="bold")
-        title.append(f"  {span}, {format_span(width)} a bar, full height {top:.0%}", style="dim")
-        title.truncate(options.max_width)
-        yield title
+        bar = f"{format_span(pace)} a bar"
+        if trends.step is not None:
+            bar = f"the last {format_span(trends.width)}, a bar each {format_span(pace)}"
+        about = Text(f"  {span}, {bar}, full height {top:.0%}", style="dim")
+        title = plain(self.series.name)
+        title.stylize("bold")
+        if title.cell_len + about.cell_len > options.max_width:
+            title.truncate(max(20, options.max_width), overflow="ellipsis")
+            yield title
+            yield Text(about.plain.strip(), style="dim")
+        else:
+            yield title + about
         body = columns * len(windows)
         yield Text(" " * (_NAME_COLUMNS + body) + " mean  peak", style="dim")
-        total = merge(windows)
-        when = _when(dated=dated, daily=width >= _DAY)
+        total = self.series.total
+        when = _when(dated=dated, daily=pace >= _DAY)
         for name in names:
             heights = [
                 None if share is None else share / top
@@ -134,10 +159,11 @@ class _Chart:
         largest = max(windows, key=lambda window: window.posts)
         scale = max(1, largest.posts)
         volume = [window.posts / scale if window.posts else None for window in windows]
-        tail = f"{_count(total.posts / len(windows)):>5} {_count(largest.posts):>5} "
+        mean_posts = sum(window.posts for window in windows) / len(windows) / joined
+        tail = f"{_count(mean_posts):>5} {_count(largest.posts / joined):>5} "
         tail += when(largest.start)
         yield from self._bars("posts", volume, columns, tail, Style(), ascii_only=ascii_only)
-        yield Text(" " * _NAME_COLUMNS + _ticks(windows, width, columns), style="dim")
+        yield Text(" " * _NAME_COLUMNS + _ticks(windows, pace, columns), style="dim")
         if not all(window.complete for window in windows):
             mark = "?" if ascii_only else "░"
             marks = "".join((" " if w.complete else mark) * columns for w in windows)
@@ -175,12 +201,12 @@ class _Chart:
 
 
 def _fit(
-    windows: tuple[Window, ...], width: timedelta, room: int
+    windows: tuple[Window, ...], trends: Trends, room: int
 ) -> tuple[tuple[Window, ...], timedelta]:
-    """The windows, summed to wider ones where there are more than `room`."""
+    """The windows, joined to wider ones where there are more than `room`; and their pace."""
     factor = 1
     while True:
-        wide = width * factor
+        wide = trends.pace * factor
         groups: dict[datetime, list[Window]] = {}
         for window in windows:
             groups.setdefault(floor(window.start, wide), []).append(window)
@@ -188,12 +214,8 @@ def _fit(
             break
         factor += 1
     if factor == 1:
-        return windows, width
-    merged = []
-    for start, group in groups.items():
-        whole = merge(group)
-        merged.append(Window(start, whole.counts, whole.mean_scores, whole.complete))
-    return tuple(merged), wide
+        return windows, trends.pace
+    return tuple(replace(merge(group), start=start) for start, group in groups.items()), wide
 
 
 def _ticks(windows: tuple[Window, ...], width: timedelta, columns: int) -> str:

@@ -17,9 +17,14 @@ def plain_table(title: str | None = None) -> Table:
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
 
 
-def print_table(table: Table) -> None:
-    """Prints a table on stdout, as wide as it needs to be where nobody looks on."""
+def stdout_console() -> Console:
+    """Stdout, as wide as it needs to be where nobody looks on."""
     console = Console()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    console.print(table)
+    return console
+
+
+def print_table(table: Table) -> None:
+    """Prints a table on stdout."""
+    stdout_console().print(table)

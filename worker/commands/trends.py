@@ -1,97 +1,78 @@
-"""`emotion-worker trends`: what people feel, as a table, a chart, a PNG or JSON."""
+"""`emotion-worker trends`: what people feel, as a table, a chart, a PNG, JSON or CSV."""
 
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
 
-from worker import trends as model
-from worker.charts.png import draw_png
+from worker.charts.standouts import render_events
 from worker.charts.terminal import render_terminal
 from worker.commands.options import env_file_option
+from worker.commands.tables import stdout_console
+from worker.commands.trends_report import document, table
+from worker.commands.trends_times import MAX_WINDOWS, When, Width, window_range
 from worker.errors import WorkerError
+from worker.posts.hashtags import hashtags_given
 from worker.settings import load_settings
-from worker.spans import format_span, parse_span
 from worker.store.connection import connect
-from worker.store.trends import read_newest, read_trends
+from worker.store.trend_events import read_events
+from worker.store.trends import read_known, read_newest, read_oldest, read_trends, read_values
+from worker.trends import DIMENSIONS, Events, Trends
 
 if TYPE_CHECKING:
-    from worker.trends import Trends
+    from collections.abc import Iterable
 
-DEFAULT_WINDOWS: Final = 24
-MAX_WINDOWS: Final = 2_000
+    from worker.commands.trends_times import Moment
+
+_CANDIDATES: Final = 5_000
+"""Values that a misspelt one is compared with, those with the most posts."""
+_MINUTE: Final = timedelta(minutes=1)
+_NO_EVENTS: Final = Events()
+_NOTHING: Final = (
+    "There are no trends yet: no post was labelled so far. `emotion-worker publish` loads posts "
+    "into a topic, and `emotion-worker run` labels them; `emotion-worker demo` shows it all."
+)
 
 
-class _Width(click.ParamType[timedelta]):
-    """A window's width, as 15m, 1h or 7d."""
+class _Dimension(click.Choice[str]):
+    """One of the dimensions; a misspelt one is told which it may be."""
 
-    name = "duration"
-
-    def convert(
-        self,
-        value: str | timedelta,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            width = parse_span(value)
-            model.granularity_for(width)
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-        return width
-
-
-class _Since(click.ParamType["datetime | timedelta"]):
-    """A time, or a duration before the end of the data."""
-
-    name = "time"
-
-    def convert(
-        self,
-        value: str | datetime | timedelta,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> datetime | timedelta:
-        if isinstance(value, (datetime, timedelta)):
-            return value
-        try:
-            return parse_span(value)
-        except ValueError:
-            pass
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            time = None
-        if time is None or time.tzinfo is None:
-            self.fail(
-                f"{value!r} is neither a time with a zone, as 2026-03-01T12:00:00Z, nor a "
-                "duration, as 6h or 2d.",
-                param,
-                ctx,
-            )
-        return time.astimezone(UTC)
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(
+                f"{error.message}{did_you_mean(value, DIMENSIONS)}", ctx=ctx, param=param
+            ) from None
 
 
 @click.command(name="trends")
 @click.option(
     "--window",
     "width",
-    type=_Width(),
+    type=Width(),
     default="1h",
     show_default=True,
-    help="Width of each step: a number and m, h, d or w.",
+    help="Width of each window: a number and m, h, d or w.",
+)
+@click.option(
+    "--step",
+    type=Width(),
+    help="From one window to the next: less than the window, and it rolls. Default: the window.",
 )
 @click.option(
     "--by",
     "dimension",
-    type=click.Choice(model.DIMENSIONS),
+    type=_Dimension(DIMENSIONS),
     default="all",
     show_default=True,
     help="What tells the rows apart.",
@@ -99,16 +80,25 @@ class _Since(click.ParamType["datetime | timedelta"]):
 @click.option("--value", help="Only this value of the dimension, as `--by hashtag --value news`.")
 @click.option(
     "--since",
-    type=_Since(),
-    help="From this time on (RFC 3339), or so long before the newest data (6h, 2d). "
-    f"Default: {DEFAULT_WINDOWS} windows.",
+    type=When(),
+    help="From this time on (RFC 3339), or so long before the end (6h, 2d). Default: 24 windows.",
+)
+@click.option(
+    "--until",
+    type=When(),
+    help="Up to this time, or so long before the newest data. Default: the newest data.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000),
     default=10,
     show_default=True,
-    help="How many values to show, those with the most posts.",
+    help="How many values to show, those with the most labelled posts; and how many spikes.",
+)
+@click.option(
+    "--spikes/--no-spikes",
+    default=True,
+    help="Whether to search the range for what is unusual, hour by hour.",
 )
 @click.option(
     "--plot",
@@ -116,163 +106,232 @@ class _Since(click.ParamType["datetime | timedelta"]):
     help="Also draw a PNG to this file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+@click.option("--csv", "as_csv", is_flag=True, help="The rows as CSV on stdout, nothing else.")
 @env_file_option
 def command(
     *,
     width: timedelta,
+    step: timedelta | None,
     dimension: str,
     value: str | None,
-    since: datetime | timedelta | None,
+    since: Moment | None,
+    until: Moment | None,
     limit: int,
+    spikes: bool,
     plot: Path | None,
     as_json: bool,
+    as_csv: bool,
     env_file: Path | None,
 ) -> None:
-    """Shows how the emotions' shares moved, from the trend tables.
+    """Shows how the emotions' shares moved, and what was unusual, from the trend tables.
 
     Needs WORKER_DATABASE_URL. Times are UTC.
     """
-    if value is not None and dimension == "all":
-        raise click.UsageError("--value needs --by: platform, lang, hashtag or topic.")
+    value = _checked(dimension, value)
+    if as_json and as_csv:
+        raise click.UsageError("--json or --csv: one of them.")
+    if step is not None and step > width:
+        raise click.UsageError("--step is longer than --window: posts between would show nowhere.")
     if plot is not None and plot.suffix.lower() != ".png":
         raise click.BadParameter(f"{plot} must end in .png.", param_hint="--plot")
     if plot is not None and not plot.parent.is_dir():
         raise click.BadParameter(f"there is no folder {plot.parent}.", param_hint="--plot")
-    if value is not None and dimension == "hashtag":
-        value = value.removeprefix("#").casefold()
+    wanted = _Wanted(width, step, dimension, value, since, until, limit, spikes and not as_csv)
     settings = load_settings(env_file)
-    trends, notice = _read(
-        settings.database,
-        width=width,
-        dimension=dimension,
-        value=value,
-        since=since,
-        limit=limit,
-        now=datetime.now(UTC),
-    )
-    if notice:
-        click.echo(notice, err=as_json)
+    found = _read(settings.database, wanted, now=datetime.now(UTC))
+    quiet = as_json or as_csv
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A hashtag may be in any script, and a terminal of few.
+        sys.stdout.reconfigure(errors="replace")
+    for notice in found.notices:
+        click.echo(notice, err=quiet)
+    trends, events = found.trends, found.events
     if as_json:
-        click.echo(json.dumps(_document(trends, width, dimension), ensure_ascii=False))
-    if trends is None or trends.empty:
-        return
-    if not as_json:
-        _show(trends)
+        click.echo(
+            json.dumps(
+                document(trends, events, width=width, step=step, dimension=dimension),
+                ensure_ascii=sys.stdout.encoding.lower() not in {"utf-8", "utf8"},
+            )
+        )
+    elif as_csv:
+        click.echo(table(trends), nl=False)
+    elif trends is not None and not trends.empty:
+        _show(trends, events, limit)
     if plot is not None:
-        _plot(trends, plot)
-        click.echo(f"Drawn to {plot}.", err=as_json)
+        if trends is None or trends.empty:
+            click.echo(f"There is nothing to draw to {plot}.", err=quiet)
+        else:
+            _plot(trends, events, plot, quiet=quiet)
 
 
-def _read(
-    url: str,
-    *,
-    width: timedelta,
-    dimension: str,
-    value: str | None,
-    since: datetime | timedelta | None,
-    limit: int,
-    now: datetime,
-) -> tuple[Trends | None, str | None]:
-    """The trends, or None where there is nothing at all, and a sentence to go with them.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What was asked for."""
+
+    width: timedelta
+    step: timedelta | None
+    dimension: str
+    value: str | None
+    since: Moment | None
+    until: Moment | None
+    limit: int
+    spikes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is of it, and sentences to go with it."""
+
+    trends: Trends | None = None
+    events: Events = _NO_EVENTS
+    notices: tuple[str, ...] = ()
+
+
+def _checked(dimension: str, value: str | None) -> str | None:
+    """The value, spelt as the worker does."""
+    if value is None:
+        return None
+    if dimension == "all":
+        raise click.UsageError("--value needs --by: platform, lang, hashtag or topic.")
+    if dimension != "hashtag":
+        return value
+    tags = hashtags_given([value])
+    if not tags:
+        raise click.BadParameter(f"{value!r} is no hashtag.", param_hint="--value")
+    return tags[0]
+
+
+def _read(url: str, wanted: _Wanted, *, now: datetime) -> _Found:
+    """What the database has.
 
     Raises:
         DependencyError: The database cannot be reached.
-        WorkerError: It has no trends to read from.
+        WorkerError: It has no trends to read from, or no post was ever counted for the value.
     """
+    dimension, value = wanted.dimension, wanted.value
     with connect(url, application_name="emotion-worker trends", autocommit=True) as connection:
         newest = read_newest(connection)
         if newest is None:
-            return (
-                None,
-                "There are no trends yet: no post was labelled so far. Is a worker running?",
+            return _Found(notices=(_NOTHING,))
+        if value is not None and not read_known(connection, dimension=dimension, value=value):
+            raise _unknown(
+                dimension,
+                value,
+                read_values(connection, dimension=dimension, limit=_CANDIDATES),
+                [
+                    one
+                    for one in DIMENSIONS[1:]
+                    if read_known(connection, dimension=one, value=value)
+                ],
             )
-        try:
-            since, until = window_range(newest, width=width, since=since, now=now)
-        except OverflowError:
-            raise click.BadParameter("that is too far back.", param_hint="--since") from None
+        oldest = read_oldest(connection) if wanted.since is None else None
+        since, until = _range(wanted, oldest, newest, now)
         if since >= until:
-            return None, f"No posts since {_utc(since)}: the newest are of {_utc(newest)}."
-        if until - since > MAX_WINDOWS * width:
-            raise click.UsageError(
-                f"That makes {(until - since) // width:,} windows, over {MAX_WINDOWS:,}: choose a "
-                "wider --window or a later --since."
-            )
+            late = f"No posts since {_utc(since)}: the newest are of {_utc(newest)}."
+            return _Found(notices=(late,))
         trends = read_trends(
             connection,
-            width=width,
+            width=wanted.width,
+            step=wanted.step,
             since=since,
             until=until,
             dimension=dimension,
             values=None if value is None else (value,),
-            limit=limit,
+            limit=wanted.limit,
         )
-    if trends.empty:
-        what = dimension if value is None else f"{dimension} {value!r}"
-        of = "" if dimension == "all" else f" for {what}"
-        message = f"No posts{of} from {_utc(since)} to {_utc(until)}; --since looks further back."
-        if width % timedelta(hours=1):
-            message += " Retention may have removed minutes that a --window of 1h still has."
-        return trends, message
-    if until <= now:
-        return trends, f"The newest data is of {_utc(newest)}: the windows end there."
-    return trends, None
+        events = _NO_EVENTS
+        if wanted.spikes and not trends.empty:
+            # An hour that has hardly begun looks quiet: the last one ends with the data.
+            end = min(until, min(newest, now) + _MINUTE)
+            with Console(stderr=True).status("searching for spikes"):
+                events = read_events(
+                    connection, since=since, until=end, dimension=dimension, value=value
+                )
+    return _Found(trends, events, tuple(_notices(trends, wanted, newest, now)))
 
 
-def window_range(
-    newest: datetime, *, width: timedelta, since: datetime | timedelta | None, now: datetime
+def _range(
+    wanted: _Wanted, oldest: datetime | None, newest: datetime, now: datetime
 ) -> tuple[datetime, datetime]:
-    """From where to where to show: aligned windows that end with the one of the newest data.
-
-    Posts dated after `now` do not move the end.
-    """
-    until = model.floor(min(newest, now), width) + width
-    if since is None:
-        return until - DEFAULT_WINDOWS * width, until
-    if isinstance(since, timedelta):
-        since = until - since
-    return model.floor(since, width), until
-
-
-def _document(trends: Trends | None, width: timedelta, dimension: str) -> dict[str, Any]:
-    """The JSON object that docs/reference/trends.md describes."""
-    rows = () if trends is None or trends.empty else trends.rows()
-    return {
-        "window": format_span(width),
-        "dimension": dimension,
-        "since": None if trends is None else _iso(trends.since),
-        "until": None if trends is None else _iso(trends.until),
-        "rows": [
-            {
-                "bucket": _iso(row.bucket),
-                "value": row.value,
-                "emotion": row.emotion,
-                "posts": row.posts,
-                "total_posts": row.total_posts,
-                "share": row.share,
-                "mean_score": row.mean_score,
-                "complete": row.complete,
-            }
-            for row in rows
-        ],
-    }
-
-
-def _show(trends: Trends) -> None:
-    Console().print(render_terminal(trends))
-
-
-def _plot(trends: Trends, path: Path) -> None:
     try:
-        draw_png(trends, path)
+        since, until = window_range(
+            newest,
+            width=wanted.width,
+            step=wanted.step,
+            since=wanted.since,
+            until=wanted.until,
+            oldest=oldest,
+            now=now,
+        )
+    except OverflowError:
+        raise click.BadParameter(
+            "that is too far back.", param_hint="--since" if wanted.since else "--until"
+        ) from None
+    if wanted.until is not None and since >= until:
+        raise click.UsageError("--since is not before --until.")
+    pace = wanted.step or wanted.width
+    if until - since > MAX_WINDOWS * pace:
+        raise click.UsageError(
+            f"That makes {(until - since) // pace:,} windows, over {MAX_WINDOWS:,}: choose a "
+            f"wider {'--window' if wanted.step is None else '--step'} or a later --since."
+        )
+    return since, until
+
+
+def _notices(trends: Trends, wanted: _Wanted, newest: datetime, now: datetime) -> Iterable[str]:
+    if trends.empty:
+        what = wanted.dimension if wanted.value is None else f"{wanted.dimension} {wanted.value!r}"
+        of = "" if wanted.dimension == "all" else f" for {what}"
+        message = (
+            f"No posts{of} from {_utc(trends.since)} to {_utc(trends.until)}; --since looks "
+            "further back."
+        )
+        if trends.pace % timedelta(hours=1):
+            message += " Retention may have removed minutes that a --window of 1h still has."
+        yield message
+    elif wanted.until is None and trends.until <= now:
+        read = trends.complete_until
+        after = ""
+        if read is not None and read > trends.until:
+            after = f" Nothing was said from then to {_utc(read)}."
+        yield f"The newest data is of {_utc(newest)}: the windows end there.{after}"
+
+
+def _unknown(dimension: str, value: str, known: Iterable[str], elsewhere: list[str]) -> WorkerError:
+    hint = f" Did you mean --by {elsewhere[0]}?" if elsewhere else did_you_mean(value, known)
+    return WorkerError(f"--value: no post was ever counted for the {dimension} {value!r}.{hint}")
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """A question that names up to three of `known` that look like `value`; empty without any."""
+    folded = {name.casefold(): name for name in known}
+    found = [folded[name] for name in get_close_matches(value.casefold(), folded, cutoff=0.7)]
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
+def _show(trends: Trends, events: Events, limit: int) -> None:
+    console = stdout_console()
+    console.print(render_terminal(trends))
+    console.print(render_events(events, trends, limit=limit))
+
+
+def _plot(trends: Trends, events: Events, path: Path, *, quiet: bool) -> None:
+    from worker.charts.png import draw_png  # noqa: PLC0415 - matplotlib takes a second
+
+    try:
+        missing = draw_png(trends, path, events=events)
     except OSError as error:
         raise WorkerError(
             f"--plot {path}: cannot write there ({error.strerror or error}). Name another file."
         ) from None
+    click.echo(f"Drawn to {path}.", err=quiet)
+    if missing:
+        click.echo(
+            f"No font on this machine has {' '.join(sorted(missing)[:10])}: boxes stand for them. "
+            "Install one for that script, as Noto Sans.",
+            err=True,
+        )
 
 
 def _utc(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat().replace("+00:00", "Z")

@@ -1,16 +1,17 @@
-"""Reads of the trend view, for a person: where the data ends, the loudest values, their windows."""
+"""Reads of trends, for a person: where the data ends, the loudest values, their windows."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.store.connection import errors_for_people
 from worker.store.queries import query
 from worker.trends import ALL, GRANULARITIES, ORIGIN, TrendRow, Trends, build, granularity_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import psycopg
 
@@ -27,16 +28,36 @@ def read_newest(connection: psycopg.Connection) -> datetime | None:
         DependencyError: The database went away.
         WorkerError: The view is missing, or closed to this role.
     """
-    newest: datetime | None = None
+    return _end(connection, *GRANULARITIES, last=True)
+
+
+def read_oldest(connection: psycopg.Connection) -> datetime | None:
+    """The start of the oldest hour with a post; else as `read_newest`."""
+    return _end(connection, "1d", "1h", last=False)
+
+
+def _end(connection: psycopg.Connection, *granularities: str, last: bool) -> datetime | None:
+    end: datetime | None = None
     since, until = _EVER
-    for name, step in GRANULARITIES.items():  # few days, then 24 hours, then 60 minutes
+    for name in granularities:  # few days, then 24 hours, then 60 minutes
         bounds = {"granularity": name, "since": since, "until": until}
         with errors_for_people():
-            found = _time(connection.execute(query("trends_newest"), bounds).fetchone())
+            row = connection.execute(query("trends_ends"), bounds).fetchone()
+        found: datetime | None = None if row is None else row[last]
         if found is None:
             break
-        newest, since, until = found, found, found + step
-    return newest
+        end = found.astimezone(UTC)
+        since, until = end, end + GRANULARITIES[name]
+    return end
+
+
+def read_known(connection: psycopg.Connection, *, dimension: str, value: str) -> bool:
+    """Whether a post was ever counted for `value`: day cells are kept for good."""
+    with errors_for_people():
+        row = connection.execute(
+            query("trends_known"), {"dimension": dimension, "value": value}
+        ).fetchone()
+    return row is not None and bool(row[0])
 
 
 def read_top_values(
@@ -48,7 +69,7 @@ def read_top_values(
     until: datetime,
     limit: int,
 ) -> list[str]:
-    """The `limit` values of `dimension` with the most posts in the range, the largest first."""
+    """The `limit` values with the most labelled posts in the range, the largest first."""
     with errors_for_people():
         rows = connection.execute(
             query("trends_top"),
@@ -63,6 +84,19 @@ def read_top_values(
     return [value for (value,) in rows]
 
 
+def read_values(connection: psycopg.Connection, *, dimension: str, limit: int) -> list[str]:
+    """The `limit` values with the most labelled posts ever."""
+    since, until = _EVER
+    return read_top_values(
+        connection,
+        granularity="1d",
+        dimension=dimension,
+        since=since,
+        until=until,
+        limit=limit,
+    )
+
+
 def read_series(
     connection: psycopg.Connection,
     *,
@@ -72,6 +106,7 @@ def read_series(
     since: datetime,
     until: datetime,
     width: timedelta | None = None,
+    origin: datetime = ORIGIN,
 ) -> list[TrendRow]:
     """Rows of `emotion_trends`, by time, value and emotion.
 
@@ -82,8 +117,9 @@ def read_series(
         values: The values wanted; None for all.
         since: First bucket.
         until: End of the range; buckets that start before it count.
-        width: Sums the buckets to windows of this width, aligned to `worker.trends.ORIGIN`; a
-            whole number of buckets. None: the buckets as they are.
+        width: Sums the buckets to windows of this width; a whole number of buckets. None: the
+            buckets as they are.
+        origin: Where one of these windows starts.
     """
     step = GRANULARITIES[granularity] if width is None else width
     with errors_for_people():
@@ -96,31 +132,50 @@ def read_series(
                 "since": since,
                 "until": until,
                 "width": step,
-                "origin": ORIGIN,
+                "origin": origin,
             },
         ).fetchall()
+    return _rows(rows, dimension)
+
+
+def read_rolling(
+    connection: psycopg.Connection,
+    *,
+    width: timedelta,
+    step: timedelta,
+    dimension: str,
+    values: Sequence[str],
+    since: datetime,
+    until: datetime,
+) -> list[TrendRow]:
+    """Rows of `emotion_rolling`: for each step, the window of `width` that ends with it."""
+    with errors_for_people():
+        rows = connection.execute(
+            query("trends_rolling"),
+            {
+                "width": width,
+                "step": step,
+                "dimension": dimension,
+                "values": list(values),
+                "since": since,
+                "until": until,
+            },
+        ).fetchall()
+    return _rows(rows, dimension)
+
+
+def _rows(rows: Iterable[tuple[Any, ...]], dimension: str) -> list[TrendRow]:
     return [
         TrendRow(start.astimezone(UTC), dimension, value, emotion, *figures)
         for start, value, emotion, *figures in rows
     ]
 
 
-def read_complete_until(
-    connection: psycopg.Connection, *, since: datetime, until: datetime
-) -> datetime | None:
-    """A time up to which everything was read, as far as buckets from `since` to `until` show it.
-
-    Completeness grows in order of time, so that one complete bucket vouches for all before its
-    end, also for those that have no row because nothing was said in them.
-    """
-    ends = []
-    for name, step in GRANULARITIES.items():
-        bounds = {"granularity": name, "since": since - step, "until": until}
-        with errors_for_people():
-            found = _time(connection.execute(query("trends_complete"), bounds).fetchone())
-        if found is not None:
-            ends.append(found + step)
-    return max(ends, default=None)
+def read_complete_until(connection: psycopg.Connection) -> datetime | None:
+    """Event time up to which everything was read, also where nothing was said; None if unknown."""
+    with errors_for_people():
+        row = connection.execute(query("trends_complete")).fetchone()
+    return None if row is None or row[0] is None else row[0].astimezone(UTC)
 
 
 def read_trends(
@@ -132,24 +187,28 @@ def read_trends(
     dimension: str = "all",
     values: Sequence[str] | None = None,
     limit: int = 10,
+    step: timedelta | None = None,
 ) -> Trends:
     """Everything that a table or picture of trends needs.
 
     Args:
         connection: Any session that may read the view.
         width: A window's width: whole minutes, at most 366 days.
-        since: The first window's start, aligned (`worker.trends.floor`).
-        until: The last window's end.
+        since: The first step's start, aligned (`worker.trends.floor`).
+        until: The last window's end, likewise.
         dimension: One of `worker.trends.DIMENSIONS`.
         values: One series each; None: the `limit` values with the most posts.
         limit: How many values to choose.
+        step: From one window to the next, where they roll; None: as `width`.
 
     Raises:
         DependencyError: The database went away.
-        ValueError: `width` does not fit.
+        ValueError: `width` or `step` does not fit.
         WorkerError: The view is missing, or closed to this role.
     """
-    granularity = granularity_for(width)
+    if step == width:
+        step = None
+    granularity = granularity_for(width if step is None else step)
     if dimension == "all":
         values = (ALL,)
     elif values is None:
@@ -161,15 +220,29 @@ def read_trends(
             until=until,
             limit=limit,
         )
-    rows = read_series(
+    totals: list[TrendRow] | None = None
+    series = partial(
+        read_series,
         connection,
         granularity=granularity,
         dimension=dimension,
         values=values,
         since=since,
         until=until,
-        width=width,
     )
+    if step is None:
+        rows = series(width=width)
+    else:
+        totals = series(width=until - since, origin=since)
+        rows = read_rolling(
+            connection,
+            width=width,
+            step=step,
+            dimension=dimension,
+            values=values,
+            since=since,
+            until=until,
+        )
     return build(
         rows,
         dimension=dimension,
@@ -177,9 +250,7 @@ def read_trends(
         width=width,
         since=since,
         until=until,
-        complete_until=read_complete_until(connection, since=since, until=until),
+        complete_until=read_complete_until(connection),
+        step=step,
+        totals=totals,
     )
-
-
-def _time(row: tuple[datetime | None] | None) -> datetime | None:
-    return None if row is None or row[0] is None else row[0].astimezone(UTC)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def _render(trends: Trends, width: int, *, encoding: str = "utf-8", color: bool 
     return stream.buffer.getvalue().decode(encoding)
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
 @pytest.mark.parametrize("windows", [1, 3, 24, 150, 1999])
 def test_it_fits_the_terminal(make_trends: Callable[..., Trends], width: int, windows: int) -> None:
     trends = make_trends([(9, 9, 9, 90_000, 9, 9, 9, 9)] * windows, incomplete=1)
@@ -39,6 +40,45 @@ def test_it_fits_the_terminal(make_trends: Callable[..., Trends], width: int, wi
     chart = lines[next(i for i, line in enumerate(lines) if line.startswith("sadness")) :]
     for name in (*LABELS, "uncertain", "posts", "unfinished"):
         assert any(line.startswith(name) for line in chart), name
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_long_and_foreign_names_fit_too(
+    make_trends: Callable[..., Trends], story_counts: Counts, width: int
+) -> None:
+    names = ("x" * 100, "\u65e5\u672c\u8a9e" * 20, "\u0645\u0631\u062d", "\N{FIRE}")
+    lines = _render(
+        make_trends(story_counts, values=names, dimension="hashtag"), width
+    ).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert any("\u0645\u0631\u062d\N{LEFT-TO-RIGHT MARK}" in line for line in lines)
+
+
+def test_names_are_whole_in_a_file(
+    make_trends: Callable[..., Trends], story_counts: Counts
+) -> None:
+    trends = make_trends(story_counts, values=("x" * 100,), dimension="hashtag")
+    assert f"#{'x' * 100} " in _render(trends, 200)
+
+
+def test_windows_that_overlap_are_averaged_not_summed(
+    make_trends: Callable[..., Trends], story_counts: Counts
+) -> None:
+    trends = make_trends(story_counts * 10)
+    whole = replace(trends.series[0].windows[0], counts=(1_000,) * 8)
+    rolling = replace(
+        trends,
+        width=4 * trends.width,
+        step=trends.width,
+        series=(replace(trends.series[0], whole=whole),),
+    )
+    text = _render(rolling, 80)
+    assert "the last 1h, a bar each" in text
+    assert "8,000" in text  # the total is that of the range, not the sum of the windows
+    posts = next(line for line in text.splitlines() if line.startswith("posts"))
+    mean, peak = (int(figure) for figure in posts.split()[-5:-3])
+    assert mean == pytest.approx(sum(map(sum, story_counts)) / len(story_counts), rel=0.02)
+    assert mean < peak <= max(map(sum, story_counts))
 
 
 def test_the_outage_stands_out(make_trends: Callable[..., Trends], story_counts: Counts) -> None:

@@ -1,3 +1,1 @@
-SELECT max(bucket) FROM emotion_trends
-WHERE granularity = %(granularity)s AND dimension = 'all' AND value = '*' AND complete
-  AND bucket >= %(since)s AND bucket < %(until)s
+SELECT emotion_complete_until()

@@ -144,6 +144,25 @@ def test_nothing_said_is_not_the_same_as_not_read_yet(minutes: int | None) -> No
     assert sum(window.complete for window in series.windows) == (minutes or 0) // 15
 
 
+def test_windows_that_overlap_have_a_total_of_their_own() -> None:
+    trends = build(
+        _rows(1, (1, 2, 3, 4, 5, 6, 7, 8)) + _rows(2, (1, 2, 3, 4, 5, 6, 7, 8)),
+        dimension="all",
+        values=("*",),
+        width=4 * QUARTER,
+        step=QUARTER,
+        since=START,
+        until=START + 4 * QUARTER,
+        complete_until=START + 3 * QUARTER,
+        totals=_rows(0, (1, 2, 3, 4, 5, 6, 7, 8)),
+    )
+    (series,) = trends.series
+    assert [window.posts for window in series.windows] == [0, 36, 36, 0]
+    assert [window.complete for window in series.windows] == [True, True, True, False]
+    assert (series.total.posts, series.total.complete) == (36, False)
+    assert (trends.pace, trends.width, trends.complete) == (QUARTER, 4 * QUARTER, False)
+
+
 @given(
     st.lists(
         st.tuples(*[st.integers(min_value=0, max_value=1_000)] * 8), min_size=1, max_size=6
@@ -180,7 +199,9 @@ def test_rows_say_what_the_windows_hold() -> None:
 @pytest.mark.parametrize(
     ("dimension", "value", "name"),
     [("all", "*", "all posts"), ("hashtag", "cats", "#cats"), ("lang", "und", "unknown"),
-     ("platform", "a\x1b[1mb", "a\N{REPLACEMENT CHARACTER}[1mb")],
+     ("platform", "a\x1b[1mb", "a\N{REPLACEMENT CHARACTER}[1mb"),
+     ("hashtag", "a\u202eb", "#a\N{REPLACEMENT CHARACTER}b"),
+     ("hashtag", "\u0645\u06cc\u200c\u062e", "#\u0645\u06cc\u200c\u062e")],
 )  # fmt: skip
 def test_names(dimension: str, value: str, name: str) -> None:
     assert Series(dimension, value, ()).name == name

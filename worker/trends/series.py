@@ -1,4 +1,4 @@
-"""Trends as series of windows: alignment, and zeros where nothing was said. No database."""
+"""Series of windows: alignment, and zeros where nothing was said."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ GRANULARITIES: Final[Mapping[str, timedelta]] = {
 ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 """Windows of every width are counted from here: a Monday, so that 7d windows are ISO weeks."""
 MAX_WIDTH: Final = timedelta(days=366)
+_JOINERS: Final = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Persian words and families of emoji are spelt with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrendRow:
-    """A row of `emotion_trends`, or several buckets of it summed to a wider window.
+    """A row of `emotion_trends` or `emotion_rolling`, or several buckets summed to a window.
 
     Attributes:
-        bucket: Where the bucket or window starts, UTC.
+        bucket: Where the bucket or step starts, UTC.
         dimension: One of `DIMENSIONS`.
         value: The dimension's value; `*` for all.
         emotion: One of `EMOTIONS`.
@@ -61,7 +63,8 @@ class Window:
     """What was said in one window.
 
     Attributes:
-        start: Where it starts, UTC; it ends where the next one starts.
+        start: Where its step starts, UTC. The window ends where the step ends; unless it rolls, it
+            starts with it too.
         counts: Posts by emotion, in the order of `EMOTIONS`.
         mean_scores: Mean probability of each of `LABELS` over the labelled posts, in that order;
             None where there are none.
@@ -111,26 +114,29 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The windows of one value of a dimension, without a gap, in order of time."""
+    """The windows of one value of a dimension, without a gap, in order of time.
+
+    Attributes:
+        dimension: One of `DIMENSIONS`.
+        value: The dimension's value.
+        windows: One for each step.
+        whole: The range as one window, where the windows overlap and cannot be summed to it.
+    """
 
     dimension: str
     value: str
     windows: tuple[Window, ...]
+    whole: Window | None = None
 
     @property
     def name(self) -> str:
         """What to call it in a table or picture; harmless to a terminal."""
-        if self.dimension == "all":
-            return "all posts"
-        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.value)
-        if self.dimension == "lang" and shown == "und":
-            return "unknown"
-        return f"#{shown}" if self.dimension == "hashtag" else shown
+        return display_name(self.dimension, self.value)
 
     @property
     def total(self) -> Window:
-        """All windows as one."""
-        return merge(self.windows)
+        """The whole range as one window."""
+        return merge(self.windows) if self.whole is None else self.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +146,11 @@ class Trends:
     Attributes:
         dimension: What tells the series apart.
         width: How long each window is.
-        since: Where the first window starts, UTC.
+        since: Where the first step starts, UTC.
         until: Where the last window ends, UTC.
         series: By volume, the largest first.
+        step: From one window to the next, where they overlap; None: they follow one another.
+        complete_until: Everything up to this event time was read; None if that is not known.
     """
 
     dimension: str
@@ -150,11 +158,23 @@ class Trends:
     since: datetime
     until: datetime
     series: tuple[Series, ...]
+    step: timedelta | None = None
+    complete_until: datetime | None = None
+
+    @property
+    def pace(self) -> timedelta:
+        """From the start of one step to the next."""
+        return self.width if self.step is None else self.step
 
     @property
     def empty(self) -> bool:
         """No post in any window."""
         return not any(window.posts for series in self.series for window in series.windows)
+
+    @property
+    def complete(self) -> bool:
+        """Everything up to the end of each window was read."""
+        return all(window.complete for series in self.series for window in series.windows)
 
     def rows(self) -> list[TrendRow]:
         """Every series, window and emotion as a row, zeros included."""
@@ -174,6 +194,18 @@ class Trends:
             for window in series.windows
             for index, emotion in enumerate(EMOTIONS)
         ]
+
+
+def display_name(dimension: str, value: str) -> str:
+    """What to call a value in a table or picture; harmless to a terminal."""
+    if dimension == "all":
+        return "all posts"
+    shown = "".join(
+        c if c.isprintable() or c in _JOINERS else "\N{REPLACEMENT CHARACTER}" for c in value
+    )
+    if dimension == "lang" and shown == "und":
+        return "unknown"
+    return f"#{shown}" if dimension == "hashtag" else shown
 
 
 def granularity_for(width: timedelta) -> str:
@@ -210,6 +242,8 @@ def build(
     since: datetime,
     until: datetime,
     complete_until: datetime | None,
+    step: timedelta | None = None,
+    totals: Iterable[TrendRow] | None = None,
 ) -> Trends:
     """Series for `values`, in their order, with zeros where `rows` have nothing.
 
@@ -218,20 +252,22 @@ def build(
         dimension: The rows' dimension.
         values: One series each, also where there is no row.
         width: A window's width.
-        since: The first window's start, aligned to `width`.
+        since: The first step's start, aligned to it.
         until: The last window's end.
         complete_until: A time up to which everything was read, or None if unknown. Reading is
             complete in order of time, so that it also answers for windows without a row.
+        step: From one window to the next, where they roll.
+        totals: Where they do, the whole range as one window that starts with `since`.
     """
-    cells: dict[tuple[str, datetime], dict[str, TrendRow]] = {}
-    for row in rows:
-        cells.setdefault((row.value, row.bucket), {})[row.emotion] = row
+    cells = _cells(rows)
+    whole = None if totals is None else _cells(totals)
+    pace = width if step is None else step
     known = max(
-        (row.bucket + width for cell in cells.values() for row in cell.values() if row.complete),
+        (row.bucket + pace for cell in cells.values() for row in cell.values() if row.complete),
         default=None,
     )
     horizon = max((time for time in (known, complete_until) if time is not None), default=None)
-    starts = window_starts(since, until, width)
+    starts = window_starts(since, until, pace)
     return Trends(
         dimension=dimension,
         width=width,
@@ -242,13 +278,25 @@ def build(
                 dimension,
                 value,
                 tuple(
-                    _window(start, cells.get((value, start), {}), start + width, horizon)
+                    _window(start, cells.get((value, start), {}), start + pace, horizon)
                     for start in starts
                 ),
+                None
+                if whole is None
+                else _window(since, whole.get((value, since), {}), until, horizon),
             )
             for value in values
         ),
+        step=step,
+        complete_until=horizon,
     )
+
+
+def _cells(rows: Iterable[TrendRow]) -> dict[tuple[str, datetime], dict[str, TrendRow]]:
+    cells: dict[tuple[str, datetime], dict[str, TrendRow]] = {}
+    for row in rows:
+        cells.setdefault((row.value, row.bucket), {})[row.emotion] = row
+    return cells
 
 
 def _window(
