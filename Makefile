@@ -9,7 +9,7 @@ LOCAL  := deploy/constraints-local.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check bench bench-sql format clean
+.PHONY: help setup demo test test-slow chaos check bench bench-replay bench-sql format clean
 
 help: ## List the targets
 	@echo "emotion-stream: posts on Kafka in, exact emotion trends in Postgres out"
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml $(LOCAL)
 	@echo "setup: torch, CPU build"
 	@if [ "$$(uname -s)" = Linux ]; then \
 		$(PIP) install -q -c $(LOCAL) 'torch==2.13.0+cpu' 2>/dev/null || \
-		$(PIP) install -q -c $(LOCAL) --index-url https://download.pytorch.org/whl/cpu torch; \
+		$(PIP) install -q --no-deps -c $(LOCAL) --index-url https://download.pytorch.org/whl/cpu torch; \
 	else $(PIP) install -q -c $(LOCAL) torch; fi
 	@echo "setup: the worker, the trainer, and what demo and tests need"
 	@$(PIP) install -q -c $(LOCAL) -e '.[local,trainer,dev]'
@@ -59,6 +59,9 @@ format: setup ## Let ruff lay the code out and mend what it can
 
 bench: setup ## Posts per second: the pipeline, the bare classifier, a one-by-one pipeline; memory
 	@$(BIN)/python -m benchmarks.pipeline
+
+bench-replay: setup ## Commit times of the live stream with a replay beside it, and without
+	@$(BIN)/python -m benchmarks.replay
 
 bench-sql: setup ## Reads of 10 million trend cells and labels, with their plans; 15 GB in /tmp
 	@$(BIN)/python -m benchmarks.sql --explain /tmp/emotion-bench-sql.txt
