@@ -119,6 +119,13 @@ class Metrics:
             "records",
             ("topic",),
         )
+        self.records_skipped = self._counter(
+            "records_skipped_total",
+            "Records that were read and are none of a post's business, by what they are: no ledger "
+            "counts them. What is read again counts again.",
+            "records",
+            ("topic", "event"),
+        )
         self.dead_letters = self._counter(
             "dead_letters_total",
             "Records that became dead letters, by reason.",
@@ -247,6 +254,11 @@ class Metrics:
             self.breaker_trips.labels(topic)
             for kind in MOVES:
                 self.log_moves.labels(topic, kind)
+
+    def skipped(self, topic: str, events: Mapping[str, int]) -> None:
+        """Records of a topic are none of a post's business: how many, by what they are."""
+        for event, records in events.items():
+            self.records_skipped.labels(topic, event).inc(records)
 
     def timed(self, stage: Stage) -> AbstractContextManager[object]:
         """Around what a stage does for one batch; not around its waiting."""

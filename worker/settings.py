@@ -14,11 +14,13 @@ from pydantic_settings import (
 )
 
 from worker.errors import SettingsError
+from worker.posts.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PREFIX = "WORKER_"
+_MAX_SECRET_BYTES = 64 * 1024
 
 
 class Settings(BaseSettings):
@@ -33,10 +35,14 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     kafka_sasl_user: str | None = None
-    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password_file: Path | None = None
+    """A file that holds the password; so with each secret and its `..._file`."""
+    kafka_sasl_password: SecretStr | None = Field(default=None, validate_default=True)
     kafka_ca_file: Path | None = None
     kafka_cert_file: Path | None = None
     kafka_key_file: Path | None = None
+    kafka_key_password_file: Path | None = None
+    kafka_key_password: SecretStr | None = Field(default=None, validate_default=True)
     kafka_client_id: str = "emotion-worker"
     kafka_group_instance_id: str | None = None
     """Static membership (KIP-345): a restart within the session timeout moves no partition."""
@@ -44,8 +50,11 @@ class Settings(BaseSettings):
 
     topics: Annotated[tuple[str, ...], NoDecode] = ("posts",)
     """Comma-separated."""
+    formats: Annotated[tuple[tuple[str, str], ...] | None, NoDecode] = None
+    """`topic=format`, comma-separated; other topics hold our own posts."""
     group: str = Field(default="emotion-worker", min_length=1, max_length=249)
-    database_url: SecretStr | None = None
+    database_url_file: Path | None = None
+    database_url: SecretStr | None = Field(default=None, validate_default=True)
     """`postgresql://user:password@host:port/database`. Required for whatever touches Postgres."""
 
     model: str = "builtin"
@@ -63,7 +72,8 @@ class Settings(BaseSettings):
     assignor: Literal["cooperative-sticky", "range"] = "cooperative-sticky"
 
     store_text: bool = False
-    author_key: SecretStr | None = None
+    author_key_file: Path | None = None
+    author_key: SecretStr | None = Field(default=None, validate_default=True)
     """HMAC key: authors are stored only as a keyed hash, and not at all without a key."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     languages: Annotated[tuple[str, ...] | None, NoDecode] = None
@@ -100,6 +110,52 @@ class Settings(BaseSettings):
         if any(topic.startswith("@") for topic in value):
             raise ValueError("a topic's name cannot start with @")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("formats", mode="before")
+    @classmethod
+    def _pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = []
+        for part in (part.strip() for part in value.split(",")):
+            topic, equals, name = (piece.strip() for piece in part.partition("="))
+            if equals and topic and name:
+                pairs.append((topic, name))
+            elif part:
+                raise ValueError(f"`{part}` is not topic=format, as firehose=bluesky")
+        return tuple(pairs)
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(
+        cls, value: tuple[tuple[str, str], ...] | None, info: ValidationInfo
+    ) -> tuple[tuple[str, str], ...] | None:
+        seen: dict[str, str] = {}
+        for topic, name in value or ():
+            if name not in FORMATS:
+                raise ValueError(f"there is no format `{name}`, only {', '.join(FORMATS)}")
+            # Where the topics themselves do not fit, that is what is said.
+            if "topics" in info.data and topic not in info.data["topics"]:
+                raise ValueError(
+                    f"`{topic}` is none of WORKER_TOPICS ({', '.join(info.data['topics'])})"
+                )
+            if seen.setdefault(topic, name) != name:
+                raise ValueError(f"`{topic}` is given two formats, {seen[topic]} and {name}")
+        return tuple(seen.items()) or None
+
+    @field_validator(
+        "kafka_sasl_password", "kafka_key_password", "database_url", "author_key", mode="before"
+    )
+    @classmethod
+    def _secret(cls, value: object, info: ValidationInfo) -> object:
+        """A secret from its file, if it is given as one."""
+        path = info.data.get(f"{info.field_name}_file")
+        if path is None:
+            return value
+        name = f"{_PREFIX}{info.field_name}_file".upper()
+        if value is not None:
+            raise ValueError(f"{name} is set too: leave one of the two out")
+        return _secret_in(path, name)
 
     @field_validator("dead_letter_topic")
     @classmethod
@@ -143,6 +199,28 @@ class Settings(BaseSettings):
     def author_secret(self) -> str | None:
         """The key of the author hashes, if there is one: for hashing, never for printing."""
         return None if self.author_key is None else self.author_key.get_secret_value()
+
+
+def _secret_in(path: Path, name: str) -> str:
+    """What a file of one secret holds, without the line's end after it; `name` is its setting's.
+
+    Raises:
+        ValueError: It cannot be read, or holds nothing. The message never has what it holds.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from None
+    if len(raw) > _MAX_SECRET_BYTES:
+        raise ValueError(f"{name}: {path} has over 64 KiB: is it the right file?")
+    try:
+        secret = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{name}: {path} is not UTF-8") from None
+    if not secret:
+        raise ValueError(f"{name}: {path} is empty")
+    return secret
 
 
 def _missing(name: str, form: str) -> SettingsError:

@@ -218,3 +218,135 @@ def test_every_setting_can_be_given_by_its_variable(monkeypatch: pytest.MonkeyPa
     )
     assert settings.batch_tokens == 4096
     assert settings.kafka_ca_file == Path("/ca.pem")
+
+
+SECRETS = [
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+]
+
+
+def test_every_secret_can_be_given_as_a_file() -> None:
+    assert len(SECRETS) == 4
+    assert {f"{name}_file" for name in SECRETS} < set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, end: str
+) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(f" {SECRET} \u00e9{end}".encode())
+    monkeypatch.setenv(f"WORKER_{name.upper()}_FILE", str(path))
+    settings = load_settings()
+    assert getattr(settings, name).get_secret_value() == f" {SECRET} \u00e9"
+    for shown in (repr(settings), settings.model_dump_json(exclude_none=True)):
+        assert SECRET not in shown
+
+
+def test_a_secret_in_a_file_that_an_env_file_names(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(URL + "\n")
+    (tmp_path / "env").write_text(f"WORKER_DATABASE_URL_FILE={tmp_path / 'url'}\n")
+    assert load_settings(tmp_path / "env").database == URL
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_secret_given_twice_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, from_file: bool
+) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    name = f"WORKER_{name.upper()}"
+    (tmp_path / "env").write_text(f"{name}={SECRET}\n")
+    if not from_file:
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv(f"{name}_FILE", str(tmp_path / "secret"))
+    with pytest.raises(SettingsError) as raised:
+        load_settings(tmp_path / "env" if from_file else None)
+    assert str(raised.value) == f"{name}: {name}_FILE is set too: leave one of the two out"
+    assert SECRET not in _everything(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\r\n\n", "is empty"),
+        (b"\xff" + SECRET.encode(), "is not UTF-8"),
+        (SECRET.encode() * 4_096, "has over 64 KiB"),
+    ],
+)
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_file_without_a_secret_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv(f"WORKER_{name.upper()}_FILE", str(path))
+    with pytest.raises(SettingsError, match=said) as raised:
+        load_settings()
+    assert raised.value.exit_code == 2
+    assert f"WORKER_{name.upper()}_FILE: {path}" in str(raised.value)
+    assert SECRET not in _everything(raised.value)
+
+
+def test_a_folder_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORKER_AUTHOR_KEY_FILE", str(tmp_path))
+    with pytest.raises(SettingsError, match=r"WORKER_AUTHOR_KEY_FILE: .* cannot be read: Is a dir"):
+        load_settings()
+
+
+def test_what_a_file_holds_is_checked_as_any_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("tooshort1")
+    monkeypatch.setenv("WORKER_AUTHOR_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(SettingsError, match=r"^WORKER_AUTHOR_KEY: .*16 characters") as raised:
+        load_settings()
+    assert "tooshort1" not in _everything(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "formats"),
+    [
+        ("a=bluesky", (("a", "bluesky"),)),
+        (" a = bluesky , b=post,", (("a", "bluesky"), ("b", "post"))),
+        ("a=bluesky,a=bluesky", (("a", "bluesky"),)),
+        (",", None),
+        ("", None),
+    ],
+)
+def test_formats_by_topic(
+    monkeypatch: pytest.MonkeyPatch, given: str, formats: tuple[tuple[str, str], ...] | None
+) -> None:
+    monkeypatch.setenv("WORKER_FORMATS", given)
+    assert load_settings(topics="a,b").formats == formats
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a", "`a` is not topic=format, as firehose=bluesky"),
+        ("a=", "`a=` is not topic=format"),
+        ("=bluesky", "`=bluesky` is not topic=format"),
+        ("a=Bluesky", "there is no format `Bluesky`, only post, bluesky"),
+        ("c=bluesky", "`c` is none of WORKER_TOPICS (a, b)"),
+        ("a=bluesky,a=post", "`a` is given two formats, bluesky and post"),
+    ],
+)
+def test_formats_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, given: str, said: str) -> None:
+    monkeypatch.setenv("WORKER_FORMATS", given)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(topics="a,b")
+    assert str(raised.value).startswith("WORKER_FORMATS: ")
+    assert said in str(raised.value)
+    assert raised.value.exit_code == 2
+
+
+def test_of_topics_that_do_not_fit_only_they_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_FORMATS", "a=bluesky")
+    with pytest.raises(SettingsError) as raised:
+        load_settings(topics=",")
+    assert str(raised.value) == "WORKER_TOPICS: name at least one topic"

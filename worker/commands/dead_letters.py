@@ -20,6 +20,7 @@ from worker.commands.models import classifier_of
 from worker.commands.options import env_file_option, setting_option
 from worker.commands.tables import plain_table, print_table
 from worker.errors import WorkerError
+from worker.posts.formats import by_topic
 from worker.settings import load_settings
 from worker.spans import format_age
 from worker.store import dead_letters
@@ -178,6 +179,7 @@ def retry(
                 lambda items: label_items(classifier, items),
                 model_id=store.register_model(classifier.info),
                 owner=f"retry {socket.gethostname()}:{os.getpid()}",
+                decode=by_topic(settings.formats or ()),
             )
             outcomes, without, settled = Counter[str](), 0, 0
             for letters in _progress(dead_letters.pages(session, selection, _PAGE), total):

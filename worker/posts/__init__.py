@@ -9,6 +9,7 @@ from worker.posts.model import (
     Record,
     RecordRef,
     Rejection,
+    Skipped,
     Unlabelled,
     Withdrawal,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Record",
     "RecordRef",
     "Rejection",
+    "Skipped",
     "Unlabelled",
     "Withdrawal",
 ]

@@ -102,6 +102,21 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that is none of a post's business, as a like among a network's events.
+
+    It is passed over as a gap in the log is: the position moves on, and no ledger counts it.
+
+    Attributes:
+        ref: Where the record lies.
+        event: What it is: a short stable name, the metric's label.
+    """
+
+    ref: RecordRef
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """What the classifier says of a text.
 

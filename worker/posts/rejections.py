@@ -30,9 +30,11 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "future_time": "a time is over an hour after the record's own timestamp",
         "bad_lang": "`lang` is no well-formed BCP 47 tag",
         "bad_author_id": "`author_id` is too long",
+        "bad_event": "an event contradicts itself or its format",
+        "not_a_post": "a dead letter that was retried is, in its topic's format, about no post",
     }
 )
-"""Every reason for which `decode` rejects a record, and what it means."""
+"""Every reason for which a record is rejected as it is decoded, and what it means."""
 
 
 class UnfitError(Exception):

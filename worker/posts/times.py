@@ -42,6 +42,15 @@ def event_time(given: str | int | float, *, field: str, timestamp_ms: int) -> da
         time = _from_text(given.replace("\0", ""), field)
     else:
         time = _from_epoch(given, field)
+    return plausible(time, field=field, timestamp_ms=timestamp_ms)
+
+
+def plausible(time: datetime, *, field: str, timestamp_ms: int) -> datetime:
+    """`time` itself, if it can be that of a post in a record with that timestamp.
+
+    Raises:
+        UnfitError: It is before 2000, or over an hour after the record's own timestamp.
+    """
     if time < EARLIEST:
         raise UnfitError("old_time", f"`{field}` is before 2000.", cause=field)
     if timestamp_ms >= 0:
@@ -53,6 +62,20 @@ def event_time(given: str | int | float, *, field: str, timestamp_ms: int) -> da
                 cause=field,
             )
     return time
+
+
+def from_microseconds(given: int, *, field: str) -> datetime:
+    """An epoch number of microseconds as a time, in UTC.
+
+    Raises:
+        UnfitError: It is out of range.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=given)
+    except OverflowError:
+        raise UnfitError(
+            "bad_time", f"`{field}` is out of range: it counts microseconds.", cause=field
+        ) from None
 
 
 def _from_text(given: str, field: str) -> datetime:

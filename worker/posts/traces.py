@@ -2,7 +2,8 @@ r"""Whose a rejected record may be: what its raw bytes say of posts and authors.
 
 A record that is no post may still hold one's text. So that a forgotten post or author does not live
 on among the dead letters, this errs on the side of finding too much: every string, number or word
-in the record is taken for an id that it may be.
+in the record is taken for an id that it may be, and each format is asked for those that it puts
+together from parts: in which format a topic came is not known any more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from worker.posts.formats import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -36,16 +39,19 @@ class Traces:
         names: What may be the id of a post or an author.
         platforms: Where such a post may be; the topic's name among them.
         opaque: Whether there was more than was looked at.
+        identities: Posts that it may be about by a format of its own, whatever the names say.
     """
 
     names: frozenset[str]
     platforms: frozenset[str]
     opaque: bool
+    identities: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def posts(self) -> Iterator[tuple[str, str]]:
         """The posts that it may be about: platform and id."""
-        return ((platform, name) for platform in self.platforms for name in self.names)
+        yield from ((platform, name) for platform in self.platforms for name in self.names)
+        yield from self.identities
 
 
 def traces(topic: str, key: bytes | None, value: bytes | None) -> Traces:
@@ -60,7 +66,12 @@ def traces(topic: str, key: bytes | None, value: bytes | None) -> Traces:
             found.platform(platform)
     if value is not None:
         found.value(value)
-    return Traces(frozenset(found.names), frozenset(found.platforms), found.opaque)
+    return Traces(
+        frozenset(found.names),
+        frozenset(found.platforms),
+        found.opaque,
+        frozenset(found.identities),
+    )
 
 
 def concerns(
@@ -81,7 +92,8 @@ def concerns(
         return True
     stated = found.platforms - {record[0]}
     return any(
-        (not stated or platform in found.platforms or found.opaque) and named(post_id)
+        (platform, post_id) in found.identities
+        or ((not stated or platform in found.platforms or found.opaque) and named(post_id))
         for platform, post_id in posts
     )
 
@@ -98,6 +110,7 @@ class _Found:
     def __init__(self, topic: str) -> None:
         self.names: set[str] = set()
         self.platforms = {topic}
+        self.identities: set[tuple[str, str]] = set()
         self.opaque = False
 
     def name(self, name: str) -> None:
@@ -119,6 +132,12 @@ class _Found:
             self.opaque = True
 
     def value(self, value: bytes) -> None:
+        # Of UTF-16 and of JSON in strings too; those come first, for names are bounded.
+        for text in _texts(value):
+            for one in FORMATS.values():
+                for trace in one.traces(text):
+                    self.identities.add((trace.platform, trace.post_id))
+                    self.name(trace.author_id or "")
         if not self._json(value.decode("utf-8", "replace").removeprefix("\ufeff"), 0):
             for word in _words(value):
                 for part in {word, *word.split(":", MAX_PLATFORMS)}:

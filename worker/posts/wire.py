@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import ConfigDict, FailFast, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from worker.posts.rejections import UnfitError
+
+T = TypeVar("T")
 
 
 class Message(TypedDict, total=False):
@@ -53,6 +55,20 @@ _ESCAPE: Final = re.compile(
 _POSITION: Final = re.compile(r" at line \d+ column \d+$")
 
 
+class WrongShapeError(Exception):
+    """A value is JSON, but not of the shape that it should have.
+
+    Attributes:
+        value: It, as it was parsed in the end.
+        problem: What is wrong with its shape.
+    """
+
+    def __init__(self, value: bytes, problem: ValidationError) -> None:
+        super().__init__("wrong shape")
+        self.value = value
+        self.problem = problem
+
+
 def parse(value: bytes) -> Message:
     """The fields of a record's value; strings may still hold NUL, but never a surrogate.
 
@@ -63,13 +79,26 @@ def parse(value: bytes) -> Message:
     Raises:
         UnfitError: The value is not UTF-8, not JSON, no object, or has a field of a wrong type.
     """
+    try:
+        return validated(_MESSAGE, value)
+    except WrongShapeError as error:
+        return _withdrawal(error.value, error.problem)
+
+
+def validated(shape: TypeAdapter[T], value: bytes) -> T:
+    """The JSON in `value`, of that shape; `parse` says what becomes of odd characters.
+
+    Raises:
+        UnfitError: The value is not UTF-8, or not JSON.
+        WrongShapeError: It has another shape.
+    """
     if value.startswith(_BOM):
         value = value[len(_BOM) :]
     try:
-        return _MESSAGE.validate_json(value)
+        return shape.validate_json(value)
     except ValidationError as error:
         if _is_json(error):
-            return _withdrawal(value, error)
+            raise WrongShapeError(value, error) from None
         problem = error
     try:
         value.decode()
@@ -79,11 +108,11 @@ def parse(value: bytes) -> Message:
     if mended == value:
         raise _bad_json(problem)
     try:
-        return _MESSAGE.validate_json(mended)
+        return shape.validate_json(mended)
     except ValidationError as error:
         if not _is_json(error):
             raise _bad_json(error) from None
-        return _withdrawal(mended, error)
+        raise WrongShapeError(mended, error) from None
 
 
 def _is_json(error: ValidationError) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.errors import SettingsError
+from worker.source.tls import tls_context
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from worker.settings import Settings
 
 
@@ -50,8 +49,21 @@ def client_config(settings: Settings) -> dict[str, object]:
             "make it SASL_SSL (or SASL_PLAINTEXT), or unset the former."
         )
     if protocol.endswith("SSL"):
-        config |= _tls(settings)
+        config["ssl_context"] = tls_context(settings)
+    else:
+        _no_tls(settings)
     return config
+
+
+def exposures(settings: Settings) -> list[str]:
+    """What of the settings lets others listen that perhaps should not; a sentence each."""
+    if settings.kafka_security_protocol != "SASL_PLAINTEXT":
+        return []
+    if settings.kafka_sasl_mechanism == "PLAIN":
+        what = "the password and the posts go over the network readable"
+    else:
+        what = "the posts go over the network readable, and who listens can guess at the password"
+    return [f"WORKER_KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT: {what}; SASL_SSL encrypts them"]
 
 
 def _sasl(settings: Settings) -> dict[str, object]:
@@ -61,28 +73,31 @@ def _sasl(settings: Settings) -> dict[str, object]:
         raise _needed("KAFKA_SASL_USER", settings)
     if settings.kafka_sasl_password is None:
         raise _needed("KAFKA_SASL_PASSWORD", settings)
+    user = settings.kafka_sasl_user
+    if settings.kafka_sasl_mechanism != "PLAIN":
+        # RFC 5802, section 5.1, which kafka-python 3.0.12 leaves out.
+        user = user.replace("=", "=3D").replace(",", "=2C")
     return {
         "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_sasl_user,
+        "sasl_plain_username": user,
         "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
     }
 
 
-def _tls(settings: Settings) -> dict[str, object]:
-    if (settings.kafka_cert_file is None) != (settings.kafka_key_file is None):
-        raise SettingsError("WORKER_KAFKA_CERT_FILE and WORKER_KAFKA_KEY_FILE go together.")
-    files = {
-        "ssl_cafile": _file("KAFKA_CA_FILE", settings.kafka_ca_file),
-        "ssl_certfile": _file("KAFKA_CERT_FILE", settings.kafka_cert_file),
-        "ssl_keyfile": _file("KAFKA_KEY_FILE", settings.kafka_key_file),
+def _no_tls(settings: Settings) -> None:
+    given = {
+        "CA_FILE": settings.kafka_ca_file,
+        "CERT_FILE": settings.kafka_cert_file,
+        "KEY_FILE": settings.kafka_key_file,
+        "KEY_PASSWORD": settings.kafka_key_password,
     }
-    return {name: path for name, path in files.items() if path is not None}
-
-
-def _file(name: str, path: Path | None) -> str | None:
-    if path is not None and not path.is_file():
-        raise SettingsError(f"WORKER_{name}: there is no file {path}.")
-    return None if path is None else str(path)
+    names = [f"WORKER_KAFKA_{name}" for name, value in given.items() if value is not None]
+    if names:
+        raise SettingsError(
+            f"{', '.join(names)}: set, but WORKER_KAFKA_SECURITY_PROTOCOL is "
+            f"{settings.kafka_security_protocol}, which knows no TLS: make it SSL or SASL_SSL, or "
+            "unset the former."
+        )
 
 
 def _needed(name: str, settings: Settings) -> SettingsError:

@@ -15,11 +15,10 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError, WorkerError
-from worker.posts import Record, RecordRef
 from worker.posts.place import Partition
-from worker.source.config import client_config
+from worker.source.config import client_config, exposures
 from worker.source.interface import Polled, TopicPartition
-from worker.source.lookup import ANSWER_S, end_offsets
+from worker.source.lookup import ANSWER_S, end_offsets, record_of
 from worker.source.reach import brief, connecting
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class KafkaSource:
             if settings.assignor == "cooperative-sticky"
             else RangePartitionAssignor
         )
+        for exposure in exposures(settings):
+            log.warning(exposure)
         session_ms = settings.kafka_session_timeout_ms
         self._settings = settings
         self._brokers = settings.kafka
@@ -219,15 +220,8 @@ class KafkaSource:
         place = TopicPartition(partition.topic, partition.partition)
         known = self.partition(place)
         topic_id = ZERO_ID if known is None else known[0].topic_id
-        records = [
-            Record(
-                RecordRef(place.topic, topic_id, place.number, record.offset),
-                -1 if record.timestamp is None else record.timestamp,
-                record.key,
-                record.value,
-            )
-            for record in raw
-        ]
+        read = Partition(place.topic, topic_id, place.number)
+        records = [record_of(read, one) for one in raw]
         last = raw[-1].offset + 1
         return Polled(records, max(last, self.position(place) or last))
 

@@ -12,6 +12,7 @@ import kafka
 from kafka import errors
 
 from worker.errors import SourceUnavailableError, WorkerError
+from worker.posts import Record, RecordRef
 from worker.source.config import client_config
 from worker.source.interface import TopicPartition
 from worker.source.reach import brief, connecting
@@ -19,6 +20,7 @@ from worker.source.reach import brief, connecting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from worker.posts.place import Partition
     from worker.settings import Settings
 
 ANSWER_S: Final = 2.0
@@ -121,6 +123,49 @@ def offsets_at(
             start = end if hint is None else max(first, hint.offset)
             (begin if start < end else found)[partition.partition] = min(start, end)
         return found | _search(reader, log, begin, timestamp_ms, advance)
+
+
+def read_some(
+    settings: Settings, starts: Mapping[Partition, int], most: int, within_s: float = STALL_S
+) -> list[Record]:
+    """Some records from these offsets on: of each partition about as many, `most` altogether.
+
+    Raises:
+        DependencyError: The broker cannot be reached, or does not answer in time.
+    """
+    records: list[Record] = []
+    fair = -(-most // max(1, len(starts)))
+    with _reader(settings, "what its logs hold") as reader:
+        left = {kafka.TopicPartition(place.topic, place.number): place for place in starts}
+        counts = dict.fromkeys(left, 0)
+        reader.assign(list(left))
+        for partition, place in left.items():
+            reader.seek(partition, starts[place])
+        deadline = time.monotonic() + within_s
+        while len(counts) and time.monotonic() < deadline:
+            answer = reader.poll(timeout_ms=500, max_records=most)
+            if not answer:
+                break
+            for partition, raw in answer.items():
+                place = left[partition]
+                taken = raw[: fair - counts.get(partition, fair)]
+                records += [record_of(place, one) for one in taken]
+                if partition in counts:
+                    counts[partition] += len(taken)
+                    if counts[partition] >= fair:
+                        reader.pause(partition)
+                        del counts[partition]
+    return records
+
+
+def record_of(partition: Partition, raw: Any) -> Record:  # noqa: ANN401
+    """What the client returned, as the rest of us knows it."""
+    return Record(
+        RecordRef(partition.topic, partition.topic_id, partition.number, raw.offset),
+        -1 if raw.timestamp is None else raw.timestamp,
+        raw.key,
+        raw.value,
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 
 from worker.errors import DependencyError
 from worker.source.config import bootstrap_servers
+from worker.source.tls import greet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 def await_broker(settings: Settings, *, timeout_s: float) -> None:
     """Returns once a bootstrap server accepts connections.
 
-    kafka-python's own bootstrap says neither what went wrong nor closes its sockets then.
+    kafka-python's own bootstrap says neither what went wrong nor closes its sockets then. With TLS
+    the connection also shakes hands, for the client would not say why that failed.
 
     Raises:
         SettingsError: The servers are not set, or not `host:port`.
-        DependencyError: None accepted within `timeout_s` seconds.
+        DependencyError: None accepted within `timeout_s` seconds, or one does not speak TLS with
+            us.
     """
     servers = bootstrap_servers(settings)
     deadline = time.monotonic() + timeout_s
@@ -35,7 +38,9 @@ def await_broker(settings: Settings, *, timeout_s: float) -> None:
             host, _, port = server.rpartition(":")
             left = max(0.1, min(3.0, deadline - time.monotonic()))
             try:
-                with socket.create_connection((host.strip("[]"), int(port)), timeout=left):
+                with socket.create_connection((host.strip("[]"), int(port)), timeout=left) as one:
+                    if settings.kafka_security_protocol.endswith("SSL"):
+                        greet(one, server, settings)
                     return
             except OSError as error:
                 problems.append(f"{server}: {error.strerror or error}")
@@ -59,11 +64,19 @@ def connecting(settings: Settings, *, timeout_s: float) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        # What TLS or SASL had to say is gone by now: the client logs it and tries until it is late.
+        # What SASL had to say is gone by now: the client logs it and tries until it is late.
+        protocol = settings.kafka_security_protocol
+        if protocol.startswith("SASL"):
+            doubt = (
+                "Are WORKER_KAFKA_SASL_MECHANISM, WORKER_KAFKA_SASL_USER and "
+                f"WORKER_KAFKA_SASL_PASSWORD right, and is WORKER_KAFKA_SECURITY_PROTOCOL "
+                f"(now {protocol})?"
+            )
+        else:
+            doubt = f"Does WORKER_KAFKA_SECURITY_PROTOCOL (now {protocol}) fit its listener?"
         raise DependencyError(
             f"What listens at {settings.kafka} did not answer as a Kafka broker within "
-            f"{timeout_s:g} s ({brief(error)}). Do WORKER_KAFKA_SECURITY_PROTOCOL (now "
-            f"{settings.kafka_security_protocol}), the certificates and the SASL user fit it?"
+            f"{timeout_s:g} s ({brief(error)}). {doubt}"
         ) from error
 
 

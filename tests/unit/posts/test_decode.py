@@ -261,7 +261,8 @@ def test_a_null_value_with_another_key_is_rejected(key: bytes | None) -> None:
 
 
 def test_every_reason_has_an_example_and_an_entry_in_the_reference() -> None:
-    assert {reason for reason, _ in REJECTED} | {"null_value"} == set(REASONS)
+    others = {"bad_event", "not_a_post"}  # of other formats
+    assert {reason for reason, _ in REJECTED} | {"null_value"} == set(REASONS) - others
     page = Path(__file__).parents[3].joinpath("docs/reference/post.md").read_text()
     for reason in REASONS:
         assert f"| `{reason}` |" in page

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import create_engine
 
 from worker.errors import SettingsError
 from worker.store.connection import address, libpq_url, sqlalchemy_url
@@ -12,6 +14,31 @@ def test_the_usual_schemes_mean_psycopg_3(scheme: str) -> None:
     assert libpq_url(url) == "postgresql://me:secret@db:6432/posts?sslmode=require"
     assert sqlalchemy_url(url).drivername == "postgresql+psycopg"
     assert address(url) == "db:6432/posts"
+
+
+def test_what_libpq_is_told_of_tls_survives() -> None:
+    options = "sslmode=verify-full&sslrootcert=/run/ca.pem&sslcert=/me.pem&sslkey=/me.key"
+    url = (
+        f"postgresql+psycopg://me:se%40cret@db:6432/posts?{options}&options=-crole%3Demotion_owner"
+    )
+    given = conninfo_to_dict(libpq_url(url))
+    assert given == {
+        "user": "me",
+        "password": "se@cret",
+        "host": "db",
+        "port": "6432",
+        "dbname": "posts",
+        "sslmode": "verify-full",
+        "sslrootcert": "/run/ca.pem",
+        "sslcert": "/me.pem",
+        "sslkey": "/me.key",
+        "options": "-crole=emotion_owner",
+    }
+    arguments, named = create_engine(sqlalchemy_url(url)).dialect.create_connect_args(
+        sqlalchemy_url(url)
+    )
+    assert arguments == []
+    assert {name: str(value) for name, value in named.items() if name != "context"} == given
 
 
 def test_sockets_and_lists_of_hosts_are_fine() -> None:
