@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "publish": "load JSONL or CSV posts into a topic",
     "classify": "label texts from arguments or stdin",
     "trends": "read the trend tables: table, chart, JSON",
+    "replay": "label a stretch of the past again, beside the live stream",
+    "replays": "the replays: list, show, compare, promote, discard, rollback",
     "offsets": "the group's positions, which live in Postgres",
     "dead-letters": "the rejected records: list, show, retry, drop",
     "forget": "erase posts everywhere, for good",

@@ -14,6 +14,7 @@ from rich.console import Console
 from tests.chaos.drill import Drill
 from tests.chaos.faults import CATALOGUE
 from tests.chaos.plan import Plan
+from tests.chaos.replaying import UNFIT
 from tests.chaos.report import as_object, show
 
 
@@ -23,6 +24,7 @@ from tests.chaos.report import as_object, show
 @click.option("--faults", help="Only these kinds, comma-separated.")
 @click.option("--rate", default=120.0, show_default=True, help="Records a second.")
 @click.option("--assignor", type=click.Choice(["cooperative-sticky", "range"]))
+@click.option("--replay", is_flag=True, help="Read all again meanwhile, in place.")
 @click.option("--guard", help="Run the workers without this guard (see tests.chaos.guards).")
 @click.option("--json", "report", type=click.Path(path_type=Path), help="Write the report here.")
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep the workers' logs here.")
@@ -32,6 +34,7 @@ def main(
     faults: str | None,
     rate: float,
     assignor: str | None,
+    replay: bool,
     guard: str | None,
     report: Path | None,
     logs: Path | None,
@@ -43,6 +46,8 @@ def main(
     """
     seed = int(time.time()) % 1_000_000 if seed is None else seed
     kinds = tuple(faults.split(",")) if faults else tuple(CATALOGUE)
+    if replay and not faults:
+        kinds = tuple(kind for kind in kinds if kind not in UNFIT)
     if unknown := set(kinds) - set(CATALOGUE):
         raise click.UsageError(
             f"no such fault: {', '.join(unknown)}; there are {', '.join(CATALOGUE)}"
@@ -58,6 +63,7 @@ def main(
         # Both protocols get their share of seeds: they lose partitions in different ways.
         assignor=assignor or ("range" if seed % 3 == 0 else "cooperative-sticky"),
         guard=guard,
+        replay=replay,
     )
     outcome = Drill(plan, os.environ, say=click.echo, logs=logs).run()
     console = Console()

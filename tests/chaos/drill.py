@@ -20,6 +20,7 @@ from tests.chaos.ground import Ground
 from tests.chaos.judgement import judge, positions_of
 from tests.chaos.plan import Outcome, Plan, Round
 from tests.chaos.proxy import Proxy
+from tests.chaos.replaying import Replaying
 from tests.chaos.setting import make_feed, through_proxy, worker_settings
 from tests.chaos.workers import Fleet
 
@@ -77,6 +78,8 @@ class Drill:
             self._field.feed.start(self._plan.rate)
             if not self._begun():
                 self._problems.append("the group never began")
+            elif self._plan.replay:
+                self._strike_beside_a_replay()
             else:
                 self._strike_all()
             self._field.feed.pause()
@@ -137,6 +140,14 @@ class Drill:
             rounds.append(tuple(left[:size]))
             del left[:size]
         return rounds, skipped
+
+    def _strike_beside_a_replay(self) -> None:
+        feed, fleet = self._field.feed, self._field.fleet
+        with Replaying(fleet, self._plan.seed, feed.topics) as replaying:
+            self._strike_all()
+            replaying.finish()
+        self._problems += replaying.problems
+        self._say(f"replayed beside it; its processes were killed {replaying.kills} times")
 
     def _strike_all(self) -> None:
         rounds, self._skipped = self._schedule()

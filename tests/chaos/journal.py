@@ -35,7 +35,10 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER chaos_record AFTER UPDATE ON stream_offsets FOR EACH ROW
-WHEN (NEW.next_offset IS DISTINCT FROM OLD.next_offset OR NEW.consumed <> OLD.consumed)
+WHEN (
+    NEW.consumer_group NOT LIKE '%.replay.%'
+    AND (NEW.next_offset IS DISTINCT FROM OLD.next_offset OR NEW.consumed <> OLD.consumed)
+)
 EXECUTE FUNCTION chaos_record();
 """
 

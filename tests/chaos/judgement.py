@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.chaos import journal
 from tests.chaos.compare import Compared, compare
 from tests.chaos.oracle import expect
+from tests.chaos.replaying import replayed
 
 if TYPE_CHECKING:
     import psycopg
@@ -47,6 +48,7 @@ def judge(field: Field, erasures: Erasures) -> Judged:
             author_key=AUTHOR_KEY.encode(),
             erased_posts=erasures.posts,
             erased_authors=erasures.authors,
+            replayed=replayed(connection),
         )
         judged = Judged(compare(connection, expected, GROUP), journal.read(connection))
     code, said = field.fleet.command("verify")

@@ -13,7 +13,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -65,10 +65,14 @@ class Said:
     text: str = ""
     lang: str | None = None
     hashtags: tuple[str, ...] = ()
+    generation: int = 0
 
     def stands_over(self, other: Said) -> bool:
-        """The total order: withdrawn over live, the later version, the smallest place."""
-        mine, theirs = (said.version or datetime.max.replace(tzinfo=UTC) for said in (self, other))
+        """The total order: withdrawn, later version, higher generation, smallest place."""
+        mine, theirs = (
+            (said.version or datetime.max.replace(tzinfo=UTC), said.generation)
+            for said in (self, other)
+        )
         return mine > theirs or (mine == theirs and self.record.ref < other.record.ref)
 
 
@@ -97,8 +101,12 @@ def expect(
     author_key: bytes,
     erased_posts: Collection[Identity] = (),
     erased_authors: Collection[str] = (),
+    replayed: Mapping[Place, int] | None = None,
 ) -> Expected:
-    """Folds all that was read. The order of `records` does not matter, except for the ledger."""
+    """Folds all that was read. The order of `records` does not matter, except for the ledger.
+
+    What lies before the ends of `replayed` was read once more, in the first generation.
+    """
     expected = Expected()
     counts: dict[Place, Counter[str]] = {}
     standing: dict[Identity, Said] = {}
@@ -118,6 +126,8 @@ def expect(
             by_author.add(said.identity)
         (posted if said.version else withdrawn).add(said.identity)
         count["withdrawn"] += said.version is None
+        if said.version is not None and record.offset < (replayed or {}).get(record.place, 0):
+            said = replace(said, generation=1)
         before = standing.get(said.identity)
         if before is None or said.stands_over(before):
             standing[said.identity] = said
@@ -130,7 +140,7 @@ def expect(
         expected.ledger[place] = (count["consumed"], count["consumed"], count["dead_lettered"])
         expected.withdrawals[place] = count["withdrawn"]
     uncertain = withdrawn | by_author | set(erased_posts)
-    expected.first_seen = (len(posted - uncertain), len(posted))
+    expected.first_seen = (0 if replayed else len(posted - uncertain), len(posted))
     return expected
 
 
@@ -140,7 +150,7 @@ def _add(expected: Expected, said: Said, author_key: bytes) -> None:
     if said.version is None or said.created_at is None:
         expected.posts[said.identity] = ("withdrawn", None, 0, None, *place)
         return
-    expected.posts[said.identity] = ("live", said.version, 0, said.created_at, *place)
+    expected.posts[said.identity] = ("live", said.version, said.generation, said.created_at, *place)
     emotion, why, scores = label(said)
     author = (
         None if said.author is None else hmac.digest(author_key, said.author.encode(), "sha256")

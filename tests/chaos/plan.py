@@ -30,6 +30,7 @@ class Plan:
         delay_s: What each statement takes longer, all the time.
         calm: Wait after each round until the group has caught up.
         forgets: Share of the rounds in which posts and authors are erased meanwhile.
+        replay: Whether what was read is read again meanwhile, in place.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Plan:
     delay_s: float = 0.0
     forgets: float = 0.3
     calm: bool = True
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

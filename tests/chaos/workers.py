@@ -66,6 +66,7 @@ class Fleet:
         )
         self._lock = threading.Lock()
         self._workers: list[Running] = []
+        self._beside: list[Running] = []
         self.pids: dict[str, int] = {}
         self.problems: list[str] = []
         self.gave_up = 0
@@ -74,7 +75,7 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
+        for worker in (*self._workers, *self._beside):
             with suppress(ProcessLookupError):
                 worker.process.send_signal(signal.SIGCONT)
             worker.process.kill()
@@ -108,6 +109,14 @@ class Fleet:
                 stdout=stream,
                 stderr=stream,
             )
+
+    def start_beside(self, *arguments: str) -> Running:
+        """Starts another command of the same program, which is none of the workers."""
+        log = self._folder / f"{arguments[0]}-{time.monotonic_ns()}.log"
+        beside = Running(-1, self._spawn(arguments, -1, {}, log), log)
+        with self._lock:
+            self._beside.append(beside)
+        return beside
 
     def command(self, *arguments: str, timeout_s: float = 60) -> tuple[int, str]:
         """Runs another command of the same program to its end: exit code, and what it said."""

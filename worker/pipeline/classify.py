@@ -21,10 +21,19 @@ class ClassifyStage:
     """Takes micro-batches, gives labelled ones to the store. Runs on a thread of its own."""
 
     def __init__(
-        self, classifier: Classifier, model_id: int, assignment: Assignment, channels: Channels
+        self,
+        classifier: Classifier,
+        model_id: int,
+        assignment: Assignment,
+        channels: Channels,
+        *,
+        generation: int = 0,
+        shadow: str | None = None,
     ) -> None:
         self._classifier = classifier
         self._model_id = model_id
+        self._generation = generation
+        self._shadow = shadow
         self._assignment = assignment
         self._channels = channels
         self._pulse = Pulse()
@@ -69,4 +78,4 @@ class ClassifyStage:
             if (item.record.ref.topic, item.record.ref.partition) in ours
         ]
         entries = label_items(self._classifier, items, self._pulse.beat)
-        return LabelledBatch(spans, entries, self._model_id)
+        return LabelledBatch(spans, entries, self._model_id, self._generation, shadow=self._shadow)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker.batching import Item
 from worker.pipeline.breaker import Breaker, BreakerTrippedError
 from worker.pipeline.suspense import Suspense, Taken
-from worker.posts.decode import decode
+from worker.posts import Skipped
+from worker.posts.decode import decode as decode_post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from worker.metrics import Metrics
+    from worker.pipeline.backfill import Window
     from worker.pipeline.readings import Reading, Readings
+    from worker.posts import Record
+    from worker.posts.formats import Decoded
     from worker.source import Polled, TopicPartition
     from worker.store.interface import Claim
 
@@ -28,6 +34,8 @@ class Intake:
         assigned: Says what is ours, read already or not.
         again: Claims a partition once more, and says why.
         clock: Seconds, monotonic.
+        window: What of the logs a replay reads; None: all.
+        decode: Reads records, by their topics' formats.
     """
 
     def __init__(
@@ -39,8 +47,12 @@ class Intake:
         assigned: Callable[[], Collection[TopicPartition]],
         again: Callable[[TopicPartition, str], None],
         clock: Callable[[], float],
+        window: Window | None = None,
+        decode: Callable[[Record], Decoded] = decode_post,
     ) -> None:
         self._readings = readings
+        self._window = window
+        self._decode = decode
         self._metrics = metrics
         self._assigned = assigned
         self._again = again
@@ -83,11 +95,16 @@ class Intake:
             for place, records in polled.items()
             if (reading := self._fit(place, records)) is not None
         }
+        if self._window is not None:
+            fit = {
+                place: (reading, self._window.cut(reading.claim.partition, records))
+                for place, (reading, records) in fit.items()
+                if reading.next_offset < self._window.end(reading.claim.partition)
+            }
         if fit:
             with self._metrics.timed("poll"):
                 taken = [
-                    Taken(place, reading, [Item(one, decode(one)) for one in some.records], some)
-                    for place, (reading, some) in fit.items()
+                    self._decoded(place, reading, some) for place, (reading, some) in fit.items()
                 ]
             for one in taken:
                 self._readings.advance(one.place, one.polled.end)
@@ -96,6 +113,21 @@ class Intake:
         if held:
             self._suspense.pause()
         return [one for one in self._released() if self._still(one)]
+
+    def _decoded(self, place: TopicPartition, reading: Reading, polled: Polled) -> Taken:
+        """What is none of a post's business is a gap from here on: `polled.end` lies behind it."""
+        items, skipped = [], Counter[str]()
+        for record in polled.records:
+            decoded = self._decode(record)
+            if isinstance(decoded, Skipped):
+                skipped[decoded.event] += 1
+            else:
+                items.append(Item(record, decoded))
+        if skipped:
+            self._metrics.skipped(place.topic, skipped)
+            # They may be nearly all there is: their bytes are not to wait for a judgement too.
+            polled = replace(polled, records=(polled.records[0], polled.records[-1]))
+        return Taken(place, reading, items, polled)
 
     def _released(self) -> list[Taken]:
         ours = self._assigned()

@@ -55,6 +55,8 @@ class Lags:
 
     def read(self, place: TopicPartition, polled: Polled) -> None:
         """These records were read and handed on."""
+        if not polled.records:
+            return
         lag = self._lags[place]
         lag.unstored.append((polled.end, polled.records[0].timestamp_ms))
         lag.seen_ms = max(lag.seen_ms, polled.records[-1].timestamp_ms)

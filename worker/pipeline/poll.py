@@ -10,6 +10,7 @@ from queue import Empty
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import OutOfLogError, SourceUnavailableError
+from worker.pipeline.backfill import Pace
 from worker.pipeline.backlog import Backlog
 from worker.pipeline.beats import Beats
 from worker.pipeline.channels import STALL_S, Every
@@ -20,17 +21,21 @@ from worker.pipeline.lags import Lags
 from worker.pipeline.messages import Ask, Claimed, Fenced, Raised, Settled, Standings, Stored
 from worker.pipeline.readings import Readings
 from worker.pipeline.watch import Watch
+from worker.posts.decode import decode as decode_post
 from worker.source import TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from worker.batching import Batcher, Item
+    from worker.pipeline.backfill import Window
     from worker.pipeline.channels import Channels
     from worker.pipeline.claiming import Beginning
     from worker.pipeline.messages import Reply
     from worker.pipeline.readings import Reading
     from worker.pipeline.starts import Reset
+    from worker.posts import Record
+    from worker.posts.formats import Decoded
     from worker.posts.place import Partition, Span
     from worker.source import Source
     from worker.source.assignment import Assignment
@@ -61,6 +66,9 @@ class PollStage:
         breaker_share: WORKER_BREAKER_SHARE.
         stall_s: WORKER_STALL_SECONDS.
         targets: For `--drain`: the end offsets that the group must reach; None goes on for ever.
+        window: What of the logs a replay reads; None: all.
+        pace: How fast it may.
+        decode: Reads records, by their topics' formats.
         wall: Wall clock, UTC.
         clock: Seconds, monotonic.
     """
@@ -78,6 +86,9 @@ class PollStage:
         breaker_share: float = 0.0,
         stall_s: float = STALL_S,
         targets: Mapping[Partition, int] | None = None,
+        window: Window | None = None,
+        pace: Pace | None = None,
+        decode: Callable[[Record], Decoded] = decode_post,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -89,6 +100,8 @@ class PollStage:
             source, assignment, channels, reset=reset, adopt=adopt, clock=clock
         )
         self._targets = targets
+        self._window = window
+        self._pace = Pace() if pace is None else pace
         self._wall = wall
         self._readings = Readings(assignment)
         self._backlog = Backlog(channels, batcher.limits)
@@ -100,6 +113,8 @@ class PollStage:
             assigned=assignment.partitions,
             again=self._claim_again,
             clock=clock,
+            window=window,
+            decode=decode,
         )
         self._lags = Lags(channels.metrics, wall)
         self._beating = Beats(
@@ -114,6 +129,7 @@ class PollStage:
             again=self._claim_again,
             stall_s=stall_s,
             clock=clock,
+            window=window,
         )
         self._now_and_then = (
             (Every(LOOK_S, clock), self._look),
@@ -238,8 +254,8 @@ class PollStage:
     def _poll(self) -> None:
         # A full queue stops the reading, never the polling: a member that does not poll is put
         # out of the group.
-        self._holds.only(self._intake.full())
-        self._holds.all(bool(self._backlog))
+        self._holds.only(self._intake.full() | self._read_out())
+        self._holds.all(bool(self._backlog) or self._pace.waits())
         wait = POLL_S
         if self._claiming.waiting or self._holds.full:
             wait = 0.02
@@ -256,6 +272,17 @@ class PollStage:
         for taken in self._intake.take(polled, held=self._holds.full):
             self._lags.read(taken.place, taken.polled)
             self._hand_on(taken.reading, taken.items, taken.polled.end)
+            self._pace.took(len(taken.items))
+
+    def _read_out(self) -> set[TopicPartition]:
+        """Those that a replay has read to their end."""
+        if self._window is None:
+            return set()
+        return {
+            place
+            for place, reading in self._readings.all().items()
+            if reading.next_offset >= self._window.end(reading.claim.partition)
+        }
 
     def _hand_on(self, reading: Reading, items: Sequence[Item], end: int) -> None:
         claim, start = reading.claim, reading.next_offset
@@ -270,6 +297,8 @@ class PollStage:
                 self._claim_again(place, "the topic was made anew under its old name")
                 continue
             position = self._source.position(place)
+            if position is not None and self._window is not None:
+                position = min(position, self._window.end(reading.claim.partition))
             ours = self._readings.of(place) is not None and not self._intake.waits(place)
             if ours and position is not None and position > reading.next_offset:
                 self._hand_on(reading, (), position)

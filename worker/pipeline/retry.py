@@ -10,13 +10,17 @@ from uuid import UUID
 
 from worker.batching import Item
 from worker.errors import ClaimBusyError, DependencyError, WorkerError
-from worker.posts.decode import decode
+from worker.posts import Skipped
+from worker.posts.decode import decode as decode_post
 from worker.posts.place import Partition, Span
+from worker.posts.rejections import UnfitError
 from worker.store.interface import LabelledBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from worker.posts import Record
+    from worker.posts.formats import Decoded
     from worker.store.dead_letters import Letter
     from worker.store.interface import Claim, Entry, Written
 
@@ -65,6 +69,7 @@ class Retry:
         label: Labels posts, as the classify stage does.
         model_id: The classifier's row.
         owner: What the claim says of who made it.
+        decode: Reads records, by their topics' formats.
     """
 
     def __init__(
@@ -74,12 +79,14 @@ class Retry:
         *,
         model_id: int,
         owner: str,
+        decode: Callable[[Record], Decoded] = decode_post,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._label = label
         self._model_id = model_id
+        self._decode = decode
         self._clock = clock
         self._sleep = sleep
         claim = self._claim(owner)
@@ -99,7 +106,7 @@ class Retry:
         without = len(kept) - len(found)
         if not found:
             return Retried(Counter(), without, 0)
-        entries = self._label([Item(one.record(), decode(one.record())) for one in found])
+        entries = self._label([self._item(one.record()) for one in found])
         end = self._position + len(found)
         written = self._store.write(
             LabelledBatch(
@@ -115,6 +122,17 @@ class Retry:
         self._position = end
         outcomes = Counter(written.outcomes.get(RETRY, {}))
         return Retried(outcomes, without, len(found) - outcomes.total())
+
+    def _item(self, record: Record) -> Item:
+        decoded = self._decode(record)
+        if isinstance(decoded, Skipped):
+            # It was counted when it was read, so that it cannot be a gap any more.
+            decoded = UnfitError(
+                "not_a_post",
+                "By its topic's format it is about no post: drop it.",
+                cause="event",
+            ).rejection(record.ref)
+        return Item(record, decoded)
 
     def _claim(self, owner: str) -> Claim:
         deadline = self._clock() + CLAIM_S

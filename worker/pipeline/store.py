@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from worker.errors import ClaimBusyError, StoreUnavailableError
@@ -144,7 +145,7 @@ class StoreStage:
         spans = tuple(span for span in batch.spans if self._ours(span))
         if not spans:
             return
-        ours = LabelledBatch(spans, batch.entries, batch.model_id, batch.generation)
+        ours = replace(batch, spans=spans)
         with self._channels.metrics.timed("store"):
             written = self._store.write(ours)
         self._channels.metrics.stored(ours, written)

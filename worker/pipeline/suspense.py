@@ -31,7 +31,7 @@ class Taken:
         place: The partition.
         reading: Before them.
         items: Them, decoded.
-        polled: Them, as they came.
+        polled: Them, as they came; of a poll with skipped records the first and the last.
     """
 
     place: TopicPartition

@@ -14,6 +14,7 @@ from worker.source import TopicPartition
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from worker.pipeline.backfill import Window
     from worker.pipeline.channels import Channels
     from worker.pipeline.claiming import Claiming
     from worker.pipeline.holds import Holds
@@ -38,6 +39,7 @@ class Watch:
         again: Claims a partition that is read once more, and says why.
         stall_s: WORKER_STALL_SECONDS.
         clock: Seconds, monotonic.
+        window: What of the logs a replay reads; None: all.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Watch:
         again: Callable[[TopicPartition, str], None],
         stall_s: float,
         clock: Callable[[], float],
+        window: Window | None = None,
     ) -> None:
+        self._window = window
         self._source = source
         self._assignment = assignment
         self._channels = channels
@@ -143,7 +147,13 @@ class Watch:
     def _ends(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Up to where there is something to be had: behind an open transaction there is not."""
         bounds = self._source.bounds(places)
-        return {place: end for place, (_, end) in bounds.items()}
+        return {place: self._capped(place, end) for place, (_, end) in bounds.items()}
+
+    def _capped(self, place: TopicPartition, end: int) -> int:
+        known = self._source.partition(place)
+        if self._window is None or known is None:
+            return end
+        return min(end, self._window.end(known[0]))
 
     def _mend(self, stuck: Stuck, holds: Holds) -> None:
         place, reading = stuck.place, self._readings.of(stuck.place)

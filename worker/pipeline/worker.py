@@ -22,6 +22,7 @@ from worker.pipeline.poll import PollStage
 from worker.pipeline.store import StoreStage
 from worker.pipeline.upkeep import Upkeep
 from worker.pipeline.watchdog import Watchdog
+from worker.posts.formats import by_topic
 from worker.serving import serve
 from worker.source.assignment import Assignment
 from worker.source.consumer import KafkaSource
@@ -31,9 +32,10 @@ from worker.store.postgres import PostgresStore
 from worker.store.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from worker.classifier import Classifier
+    from worker.pipeline.backfill import Backfill
     from worker.posts.place import Partition
     from worker.settings import Settings
     from worker.store.interface import Claim
@@ -61,14 +63,18 @@ class Worker:
     Args:
         settings: All of them.
         classifier: What labels the posts.
+        backfill: For a replay, what it reads, and how; None works on the live stream.
 
     Raises:
         DependencyError: The broker or the database cannot be reached.
     """
 
-    def __init__(self, settings: Settings, classifier: Classifier) -> None:
+    def __init__(
+        self, settings: Settings, classifier: Classifier, *, backfill: Backfill | None = None
+    ) -> None:
         self._settings = settings
         self._classifier = classifier
+        self._backfill = backfill
         self._metrics = Metrics()
         self._health = Health(settings.stall_seconds)
         self._channels = Channels(metrics=self._metrics, health=self._health)
@@ -125,6 +131,7 @@ class Worker:
         threads: list[Thread] = []
         tripped: tuple[Claim, ...] = ()
         try:
+            backfill = self._backfill
             targets = self._targets(source) if drain else None
             policy = self._classifier.policy
             lateness_s = self._settings.allowed_lateness_seconds
@@ -139,8 +146,11 @@ class Worker:
                 adopt=self._settings.adopt_committed,
                 lateness_s=lateness_s,
                 breaker_share=self._settings.breaker_share,
+                decode=by_topic(self._settings.formats or ()),
                 stall_s=self._settings.stall_seconds,
                 targets=targets,
+                window=None if backfill is None else backfill.window,
+                pace=None if backfill is None else backfill.pace,
             )
             threads = self._threads(model_id)
             self._keep_up()
@@ -181,7 +191,15 @@ class Worker:
         log.warning("the circuit breaker left no mark for the next start", extra={"why": why})
 
     def _threads(self, model_id: int) -> list[Thread]:
-        classify = ClassifyStage(self._classifier, model_id, self._assignment, self._channels)
+        backfill = self._backfill
+        classify = ClassifyStage(
+            self._classifier,
+            model_id,
+            self._assignment,
+            self._channels,
+            generation=0 if backfill is None else backfill.generation,
+            shadow=None if backfill is None else backfill.shadow,
+        )
         store = StoreStage(
             self._store,
             group=self._settings.group,
@@ -266,7 +284,9 @@ class Worker:
         poll.finish()
         poll.mirror()
 
-    def _targets(self, source: KafkaSource) -> dict[Partition, int]:
+    def _targets(self, source: KafkaSource) -> Mapping[Partition, int]:
+        if self._backfill is not None:
+            return self._backfill.window.ends
         deadline = time.monotonic() + TOPIC_S
         targets: dict[Partition, int] = {}
         for topic in self._settings.topics:

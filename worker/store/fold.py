@@ -30,6 +30,13 @@ def columns(identities: Sequence[Identity]) -> dict[str, object]:
     }
 
 
+def identity_of(entry: Entry) -> Identity:
+    """Whose record it is; not of a rejection."""
+    decoded = entry.decoded
+    assert not isinstance(decoded, Rejection)
+    return (decoded.platform, decoded.post_id)
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """What a batch comes to.
@@ -76,7 +83,7 @@ def fold(
         entry = entries[ordinal]
         decoded = entry.decoded
         assert not isinstance(decoded, Rejection)
-        identity = (decoded.platform, decoded.post_id)
+        identity = identity_of(entry)
         record = standing(decoded, generation)
         state, verdict = merge(states.get(identity), record)
         if state is record:

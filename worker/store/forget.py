@@ -70,6 +70,7 @@ def forget(session: Session, posts: Collection[Identity], authors: Collection[st
         wanted.update(chunk)
         gone = session.run(partial(_erase, session=session, identities=chunk))
         remembered, erased, labels = remembered + gone[0], erased + gone[1], labels + gone[2]
+    session.run(partial(_erase_beside, authors=hashes))
     labels += session.run(partial(_erase_detached, posts=known, authors=hashes))
     letters = 0
     for page in pages(session, Selection(state=None), _PAGE):
@@ -152,6 +153,7 @@ def _erase(
         policy = read_policy(cursor)
         cursor.execute(query("forget_posts"), columns(identities))
         erased = cursor.rowcount
+        cursor.execute(query("forget_beside"), columns(identities))
         # A writer that waits for an identity finds its erasure once it has it.
         remembered = _add_erasures(
             cursor, posts=[session.hasher.post(*identity) for identity in identities]
@@ -161,6 +163,13 @@ def _erase(
             add_cells(cursor, [], session.slot, policy)
     connection.commit()
     return remembered, erased, labels
+
+
+def _erase_beside(connection: psycopg.Connection, authors: Sequence[str]) -> None:
+    """What replays keep of posts of which only they know the author."""
+    if authors:
+        connection.execute(query("forget_beside_authors"), {"authors": list(authors)}, binary=True)
+    connection.commit()
 
 
 def _erase_detached(

@@ -53,6 +53,9 @@ class LabelledBatch:
         generation: 0 for the live stream.
         ledger: Where the records are counted, if not where they lie: `@retry`.
         letters: For a retry, the entries' dead letters, in the same order.
+        shadow: The replay whose own labels these are; None: they go where all do.
+        keeps_topics: Whether a label keeps the topic of the one that it replaces: records of files
+            are of none.
     """
 
     spans: tuple[Span, ...]
@@ -61,6 +64,8 @@ class LabelledBatch:
     generation: int = 0
     ledger: Partition | None = None
     letters: tuple[int, ...] = ()
+    shadow: str | None = None
+    keeps_topics: bool = False
 
 
 @dataclass(frozen=True, slots=True)

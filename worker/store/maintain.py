@@ -144,6 +144,8 @@ class _Round:
         self._make_days()
         if label_floor is not None:
             self._drop_days(label_floor)
+            if self._done.dropped:
+                self._session.run(_changing("maintain_beside", floor=label_floor))
             self._done.labels += self._in_chunks(
                 lambda connection: self._drop_stray_labels(connection, label_floor)
             )

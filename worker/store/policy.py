@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    """The policy's row, and whether anything at all was erased."""
+    """The policy's row, whether anything at all was erased, and the promotion to be kept apart.
+
+    `promoted` is the generation of the newest promotion that can be rolled back.
+    """
 
     label_floor: datetime | None
     minute_floor: datetime | None
     author_key_fingerprint: bytes | None
     has_erasures: bool
+    promoted: int | None = None
 
     def dropped(self, one: Standing) -> bool:
         """Whether retention took the label of what stands: its row is on its way out as well."""

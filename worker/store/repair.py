@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,8 +25,8 @@ from worker.store.verify import begin_snapshot
 from worker.trends import EMOTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import date, datetime
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import date
 
     import psycopg
 
@@ -37,6 +38,9 @@ IDENTITIES_AT_ONCE: Final = 500
 """Identities that one transaction locks: a batch that has one of them waits for it."""
 CELLS_AT_ONCE: Final = 2_000
 """Cells that one transaction corrects, all in slot 0, where no worker writes."""
+
+STRETCH: Final = timedelta(days=31)
+"""Of a rebuild, compared in one snapshot: each reads through all minute cells."""
 
 IDENTITIES_MADE: Final = "identities made"
 LABELS_REMOVED: Final = "labels removed"
@@ -125,11 +129,75 @@ def repair(url: str, session: Session) -> Repaired:
         cursor.execute(query("verify_identities"), {"limit": None})
         for doubtful in _chunks(_doubtful(cursor), IDENTITIES_AT_ONCE):
             done.add_identities(session.run(partial(_mend, session=session, doubtful=doubtful)))
+    _correct_cells(url, session, done)
+    return done
+
+
+def rebuild(
+    url: str,
+    session: Session,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    advance: Callable[[date], None] = lambda _: None,
+) -> Repaired:
+    """Makes the cells of whole days (UTC) again from the labels, beside running workers.
+
+    A stretch of days after the other, each compared in a snapshot of its own; only what differs is
+    written. After a crash in the middle, call it again.
+
+    Args:
+        url: The database, to read snapshots while the session writes.
+        session: Writes.
+        since: The first day is the one that this lies in; None: the first there is.
+        until: The last day is the one that ends at or after this; None: the last there is.
+        advance: Told of each stretch the day after it.
+
+    Raises:
+        WorkerError: A repair is at work.
+        DependencyError: The database went away.
+    """
+    if not session.run(_alone):
+        raise WorkerError(
+            "`emotion-worker verify --repair` or another rebuild is at work in this database. "
+            "Wait for it."
+        )
+    done = Repaired()
+    days = session.run(_days)
+    if days is None:
+        return done
+    first, last = days
+    if since is not None:
+        first = max(first, since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
+    while first <= last and (until is None or first < until):
+        after = min(first + STRETCH, last + timedelta(days=1))
+        while until is not None and after - timedelta(days=1) >= until:
+            after -= timedelta(days=1)
+        _correct_cells(url, session, done, since=first, until=after)
+        advance(after.date())
+        first = after
+    return done
+
+
+def _days(connection: psycopg.Connection) -> tuple[datetime, datetime] | None:
+    """First and last day with labels or cells, as midnights UTC."""
+    row = connection.execute(query("rebuild_days")).fetchone()
+    connection.rollback()
+    return None if row is None or row[0] is None else (row[0], row[1])
+
+
+def _correct_cells(
+    url: str,
+    session: Session,
+    done: Repaired,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> None:
     with _snapshot(url) as cursor:
-        cursor.execute(query("verify_cells"), {"limit": None})
+        cursor.execute(query("verify_cells"), {"since": since, "until": until, "limit": None})
         for cells in _chunks(cursor, CELLS_AT_ONCE):
             done.add(CELLS_CORRECTED, session.run(partial(_correct, cells=cells)))
-    return done
 
 
 def _alone(connection: psycopg.Connection) -> bool:

@@ -5,7 +5,7 @@ The database's own comments, not repeated here, say what each column means (`\d+
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +27,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL, TSTZRANGE
 
 from worker.posts import LABELS
 
@@ -199,4 +199,95 @@ dead_letters = Table(
         "topic", "topic_id", "kafka_partition", "kafka_offset", name="dead_letters_record_key"
     ),
     Index("dead_letters_fingerprint", "fingerprint", "created_at"),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'running'")),
+    Column("generation", Integer),
+    Column("model_id", Integer, nullable=False),
+    Column("consumer_group", Text, nullable=False),
+    Column("topics", ARRAY(Text), nullable=False),
+    Column("range", TSTZRANGE, nullable=False),
+    Column("files", Boolean, nullable=False, server_default=text("false")),
+    Column("progress", DOUBLE_PRECISION, nullable=False, server_default=text("0")),
+    _count("promoted"),
+    _count("superseded"),
+    _count("restored"),
+    Column("created_at", _TIME, nullable=False, server_default=func.now()),
+    Column("updated_at", _TIME, nullable=False, server_default=func.now()),
+    Column("finished_at", _TIME),
+    Column("promoted_at", _TIME),
+    PrimaryKeyConstraint("name", name="replays_pkey"),
+    UniqueConstraint("generation", name="replays_generation_key"),
+    UniqueConstraint("consumer_group", name="replays_consumer_group_key"),
+)
+
+replay_logs = Table(
+    "replay_logs",
+    metadata,
+    Column("replay", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("topic_id", Uuid, nullable=False),
+    Column("kafka_partition", Integer, nullable=False),
+    Column("start_offset", BigInteger, nullable=False),
+    Column("end_offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("replay", "topic", "topic_id", "kafka_partition", name="replay_logs_pkey"),
+)
+
+
+def _label() -> tuple[Column[Any], ...]:
+    """What a label says, as the batches' temporary tables have it: scores in millionths."""
+    return (
+        Column("lang", Text),
+        Column("author_hash", Text),
+        Column("hashtags", ARRAY(Text)),
+        Column("emotion", Text),
+        Column("unlabelled_reason", Text),
+        Column("confidence", REAL),
+        *(Column(name, Integer) for name in LABELS),
+    )
+
+
+shadow_labels = Table(
+    "shadow_labels",
+    metadata,
+    Column("replay", Text, nullable=False),
+    Column("platform", _SORTED, nullable=False),
+    Column("post_id", _SORTED, nullable=False),
+    Column("post_hash", LargeBinary, nullable=False),
+    Column("version", _TIME),
+    Column("created_at", _TIME),
+    Column("topic", Text, nullable=False),
+    Column("topic_id", Uuid, nullable=False),
+    Column("kafka_partition", Integer, nullable=False),
+    Column("kafka_offset", BigInteger, nullable=False),
+    *_label(),
+    Column("text", Text),
+    PrimaryKeyConstraint("replay", "platform", "post_id", name="shadow_labels_pkey"),
+    Index("shadow_labels_author", "author_hash", postgresql_where=text("author_hash IS NOT NULL")),
+)
+
+kept_labels = Table(
+    "kept_labels",
+    metadata,
+    Column("generation", Integer, nullable=False),
+    Column("platform", _SORTED, nullable=False),
+    Column("post_id", _SORTED, nullable=False),
+    Column("version", _TIME),
+    Column("kept_generation", Integer),
+    Column("created_at", _TIME),
+    Column("topic", Text),
+    Column("topic_id", Uuid),
+    Column("kafka_partition", Integer),
+    Column("kafka_offset", BigInteger),
+    *_label(),
+    Column("model_id", Integer),
+    Column("labelled_at", _TIME),
+    Column("text", Text),
+    PrimaryKeyConstraint("generation", "platform", "post_id", name="kept_labels_pkey"),
+    Index("kept_labels_author", "author_hash", postgresql_where=text("author_hash IS NOT NULL")),
 )

@@ -72,7 +72,9 @@ def begin_snapshot(connection: psycopg.Connection) -> None:
 
 
 def _cells(cursor: psycopg.Cursor[tuple[object, ...]]) -> list[Difference]:
-    rows = cursor.execute(query("verify_cells"), {"limit": LIMIT}).fetchall()
+    rows = cursor.execute(
+        query("verify_cells"), {"since": None, "until": None, "limit": LIMIT}
+    ).fetchall()
     found = []
     for granularity, dimension, value, bucket, wanted, stored in rows:
         should = wanted if isinstance(wanted, list) else [0] * len(_NAMES)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from worker.posts import Post, RecordRef, Rejection
 from worker.posts.order import Standing
 from worker.posts.place import Partition, partition_of
-from worker.store import dead_letters
-from worker.store.fold import columns, fold, settled
+from worker.store import dead_letters, shadow
+from worker.store.fold import columns, fold, identity_of, settled
 from worker.store.interface import Written
+from worker.store.kept import merge_kept
 from worker.store.load import Hasher, load
 from worker.store.locks import share_policy
 from worker.store.policy import check_author_key, erased, read_policy
@@ -73,7 +74,10 @@ def write(
     if batch.letters:
         ordinals = dead_letters.still_new(cursor, batch.letters, ordinals)
 
-    outcomes = _outcomes(cursor, batch, ordinals, slot, policy)
+    if batch.shadow is None:
+        outcomes = _outcomes(cursor, batch, ordinals, slot, policy)
+    else:
+        outcomes = shadow.outcomes_of(cursor, batch, batch.shadow, ordinals, policy)
     if batch.letters:
         dead_letters.settle(cursor, batch, ordinals, outcomes)
     elif any(outcomes[ordinal] == "dead_lettered" for ordinal in ordinals):
@@ -130,13 +134,15 @@ def _outcomes(
     outcomes = settled(entries, erased=known, floor=policy.label_floor)
     # A record of an erased author erases its post, of which others may have come without one.
     erasing = {
-        _identity(entries[ordinal]): ordinal for ordinal in ordinals if known.get(ordinal) is False
+        identity_of(entries[ordinal]): ordinal
+        for ordinal in ordinals
+        if known.get(ordinal) is False
     }
     undecided = []
     for ordinal in ordinals:
         if outcomes.get(ordinal) == "dead_lettered":
             continue
-        if erasing and _identity(entries[ordinal]) in erasing:
+        if erasing and identity_of(entries[ordinal]) in erasing:
             outcomes[ordinal] = "erased"
         elif ordinal not in outcomes:
             undecided.append(ordinal)
@@ -167,12 +173,12 @@ def _store_posts(
     known = [key for key in (*folded.winners, *erasing) if key not in new]
     standing_now = {key: ordinal for key, ordinal in folded.winners.items() if key in new}
     outcomes = dict(folded.outcomes)
-    stored = _lock(cursor, known) if known else {}
+    stored = lock_identities(cursor, known) if known else {}
     if len(stored) != len(known) or (policy.has_erasures and _erased_since(cursor, ordinals)):
         raise ErasedMeanwhileError
     standing_before = {key: one for key, one in stored.items() if not policy.dropped(one)}
     outdated: dict[Identity, datetime | None] = {}
-    again = [ordinal for ordinal in ordinals if _identity(entries[ordinal]) in stored]
+    again = [ordinal for ordinal in ordinals if identity_of(entries[ordinal]) in stored]
     if again:
         refolded = fold(entries, again, standing_before, batch.generation)
         cursor.execute(query("update_identities"), {"ordinals": list(refolded.winners.values())})
@@ -183,10 +189,21 @@ def _store_posts(
         }
         outcomes |= refolded.outcomes
         standing_now |= refolded.winners
+        if policy.promoted is not None:
+            beaten = [
+                ordinal
+                for ordinal in again
+                if refolded.winners.get(identity_of(entries[ordinal])) != ordinal
+                and (before := standing_before.get(identity_of(entries[ordinal]))) is not None
+                and before.generation == policy.promoted
+            ]
+            merge_kept(cursor, batch, beaten, policy.promoted)
     standing = set(standing_now.values())
     beside = [o for o in ordinals if o not in standing and _names_author(entries[o])]
     if beside:
         cursor.execute(query("note_authors"), {"ordinals": beside})
+    if batch.keeps_topics:
+        keep_topics(cursor, outdated, [standing_now[key] for key in outdated])
     removed = remove_labels(cursor, outdated)
     if erasing:
         cursor.execute(query("erase_identities"), {"ordinals": list(erasing.values())})
@@ -226,15 +243,34 @@ def add_cells(
     )
 
 
+def keep_topics(
+    cursor: Cursor, outdated: Mapping[Identity, datetime | None], ordinals: Sequence[int]
+) -> None:
+    """Gives the labels at `ordinals` the topics of those that they replace, before these go.
+
+    Args:
+        cursor: In the transaction.
+        outdated: Where each label lies that is replaced.
+        ordinals: Of the batch's posts that replace them.
+    """
+    live = [(key, time) for key, time in outdated.items() if time is not None]
+    if live:
+        times = [time for _, time in live]
+        cursor.execute(
+            query("keep_topics"),
+            {
+                **columns([key for key, _ in live]),
+                "times": times,
+                "oldest": min(times),
+                "newest": max(times),
+                "ordinals": list(ordinals),
+            },
+        )
+
+
 def _erased_since(cursor: Cursor, ordinals: Sequence[int]) -> bool:
     found = erased(cursor)
     return any(ordinal in found for ordinal in ordinals)
-
-
-def _identity(entry: Entry) -> Identity:
-    decoded = entry.decoded
-    assert not isinstance(decoded, Rejection)
-    return (decoded.platform, decoded.post_id)
 
 
 def _names_author(entry: Entry) -> bool:
@@ -243,7 +279,8 @@ def _names_author(entry: Entry) -> bool:
     return decoded.author_id is not None
 
 
-def _lock(cursor: Cursor, identities: Sequence[Identity]) -> dict[Identity, Standing]:
+def lock_identities(cursor: Cursor, identities: Sequence[Identity]) -> dict[Identity, Standing]:
+    """Locks the rows of these posts, in the order of all writers; what stands for each."""
     rows = cursor.execute(query("lock_identities"), columns(identities)).fetchall()
     return {
         (row[0], row[1]): Standing(RecordRef(*row[5:9]), row[2], row[3], row[4])  # type: ignore[arg-type,misc]

@@ -19,7 +19,7 @@ from worker.posts import LABELS
 from worker.store import repair as repair_module
 from worker.store.connection import connect
 from worker.store.locks import hold_repair
-from worker.store.repair import KINDS, repair
+from worker.store.repair import KINDS, rebuild, repair
 from worker.store.session import Session
 from worker.store.verify import verify
 from worker.trends import EMOTIONS
@@ -504,3 +504,43 @@ def test_whatever_cells_are_damaged_is_mended_exactly(
             )
     mended()
     assert rows(CELLS) == sound
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "mended_days"),
+    [
+        (None, None, {0, 1, 2, 40}),
+        ("2026-03-02T18:00:00+00:00", None, {1, 2, 40}),
+        (None, "2026-03-02T00:00:00+00:00", {0}),
+        ("2026-03-02T05:00:00+00:00", "2026-03-02T06:00:00+00:00", {1}),
+        ("2026-05-01T00:00:00+00:00", None, set()),
+    ],
+)
+def test_trends_are_made_again_day_by_day(
+    stream: Callable[..., Any],
+    build: Any,
+    damage: Callable[..., None],
+    database_url: str,
+    found: Callable[[], Verified],
+    since: str | None,
+    until: str | None,
+    mended_days: set[int],
+) -> None:
+    writer = stream()
+    writer.claim(0)
+    days = (0, 1, 2, 40)
+    write(writer, 0, [build.post(0, n, f"p{n}", created=day * DAY) for n, day in enumerate(days)])
+    damage("DELETE FROM trend_cells WHERE dimension = 'platform'")
+    first = date(2026, 3, 1)
+    told: list[date] = []
+    with Session(database_url, name="test rebuild", writes=True) as session:
+        done = rebuild(
+            database_url,
+            session,
+            since=None if since is None else datetime.fromisoformat(since),
+            until=None if until is None else datetime.fromisoformat(until),
+            advance=told.append,
+        )
+    assert {(day - first).days for day in done.days} == mended_days
+    assert told == sorted(told)
+    assert (found().differences == ()) == (len(mended_days) == len(days))

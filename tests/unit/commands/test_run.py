@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HANGS = """
 import logging, time
 from threading import Event, Thread
-from worker.commands.run import end_in_time
+from worker.commands.stopping import end_in_time
 
 logging.basicConfig()
 [handler] = logging.getLogger().handlers

@@ -1,1 +1,7 @@
-SELECT label_floor, minute_floor, author_key_fingerprint, EXISTS (SELECT FROM erasures) FROM policy
+SELECT
+    label_floor, minute_floor, author_key_fingerprint, EXISTS (SELECT FROM erasures),
+    (
+        SELECT max(generation) FROM replays
+        WHERE state IN ('promoting', 'promoted', 'rolling_back')
+    )
+FROM policy

@@ -1,4 +1,5 @@
--- Cells against GROUP BY over labels, exactly, above the floors. One row for each that differs.
+-- Cells against GROUP BY over labels, exactly, above the floors. One row for each that differs. A
+-- range is of whole days, or it would cut their cells.
 WITH policy_now AS (
     SELECT label_floor, greatest(label_floor, minute_floor) AS minute_floor FROM policy
 ), labels AS (
@@ -10,6 +11,8 @@ WITH policy_now AS (
         round(e.surprise::float8 * 1e6)::bigint AS surprise
     FROM post_emotions e
     CROSS JOIN LATERAL emotion_dimensions(e.platform, e.lang, e.topic, e.hashtags, e.model_id) AS d
+    WHERE (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR e.created_at < %(until)s)
 ), wanted AS (
     SELECT
         g.granularity, dimension, value, date_trunc(g.unit, created_at, 'UTC') AS bucket,
@@ -37,6 +40,8 @@ WITH policy_now AS (
             sum(surprise_score)::bigint
         ] AS sums
     FROM trend_cells
+    WHERE (%(since)s::timestamptz IS NULL OR bucket >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR bucket < %(until)s)
     GROUP BY 1, 2, 3, 4
 )
 SELECT granularity, dimension, value, bucket, wanted.sums, found.sums

@@ -1,0 +1,238 @@
+"""What a replay reads, decided once: whoever joins it later reads the same."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from worker.errors import SettingsError, WorkerError
+from worker.posts.place import Partition
+from worker.source.lookup import offsets_at, topic_log
+from worker.store import replays
+from worker.store.replays import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from worker.replay.files import File
+    from worker.settings import Settings
+    from worker.source.lookup import TopicLog
+    from worker.store.replays import Kind, Replay
+    from worker.store.session import Session
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for; what is None was not said.
+
+    Attributes:
+        name: What the replay is called.
+        shadow: Whether it keeps its own labels.
+        topics: What to read.
+        since: The first timestamp of its records.
+        until: The first that is too late; None: up to the end that the logs have now.
+        resume: Whether one that was begun before is to read on, to `until`.
+        files: What to read, where it is no topic: `since` and `until` are then of the posts' own
+            times.
+    """
+
+    name: str
+    shadow: bool = False
+    topics: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    resume: bool = False
+    files: tuple[File, ...] = ()
+
+
+def begin(
+    settings: Settings,
+    session: Session,
+    request: Request,
+    *,
+    model_id: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Replay:
+    """Makes the replay, or joins the one of that name.
+
+    Args:
+        settings: Where the broker is.
+        session: With the database.
+        request: What was asked for.
+        model_id: The classifier's row.
+        advance: Told how many records the search for the first one has gone past.
+
+    Raises:
+        SettingsError: The name or the range cannot be.
+        WorkerError: There is another replay of that name, or the range lies below the label floor.
+        DependencyError: The broker or the database cannot be reached.
+    """
+    check_name(request.name)
+    if request.since and request.until and request.since >= request.until:
+        raise SettingsError("--from must be before --to.")
+    found = session.run(lambda c: replays.read_replays(c, request.name))
+    if found:
+        return _join(settings, session, found[0], request, model_id=model_id, advance=advance)
+    if request.resume:
+        raise WorkerError(
+            f"There is no replay {request.name} to resume. `emotion-worker replays` lists them; "
+            "without --resume it is begun."
+        )
+    kind: Kind = "shadow" if request.shadow else "in_place"
+    plan = Plan(
+        name=request.name,
+        kind=kind,
+        group=f"{settings.group}.replay.{request.name}",
+        topics=request.topics or settings.topics,
+        since=request.since,
+        until=request.until,
+        model_id=model_id,
+        files=bool(request.files),
+    )
+    _above_floor(session, plan)
+    logs = _logs(settings, plan, request, plan.since, advance)
+    if not session.run(lambda c: replays.create(c, plan, logs)):
+        # Somebody was faster; what they captured counts.
+        return begin(settings, session, request, model_id=model_id)
+    return session.run(lambda c: replays.read_replays(c, request.name))[0]
+
+
+def _logs(
+    settings: Settings,
+    plan: Plan,
+    request: Request,
+    since: datetime | None,
+    advance: Callable[[int], None],
+) -> dict[Partition, tuple[int, int]]:
+    if request.files:
+        return {file.log: (0, file.lines) for file in request.files}
+    return capture(settings, plan.topics, since, advance)
+
+
+def check_name(name: str) -> None:
+    """Makes sure that a group and a row can be called so.
+
+    Raises:
+        SettingsError: They cannot.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise SettingsError(
+            f"--name {name!r}: use 1 to 100 letters, digits, dots, dashes and underscores, the "
+            "first a letter or digit."
+        )
+
+
+def capture(
+    settings: Settings,
+    topics: Sequence[str],
+    since: datetime | None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[Partition, tuple[int, int]]:
+    """First offset and end of each partition: from the first record of `since` on, to the end."""
+    found: dict[Partition, tuple[int, int]] = {}
+    for topic in topics:
+        log = topic_log(settings, topic)
+        starts = {number: first for number, (first, _) in log.bounds.items()}
+        if since is not None:
+            starts = offsets_at(settings, log, sorted(log.bounds), to_ms(since), advance)
+        found |= _bounded(log, starts)
+    return found
+
+
+def _bounded(log: TopicLog, starts: Mapping[int, int]) -> dict[Partition, tuple[int, int]]:
+    return {
+        Partition(log.topic, log.topic_id, number): (starts[number], end)
+        for number, (_, end) in log.bounds.items()
+    }
+
+
+def to_ms(time: datetime) -> int:
+    """Epoch milliseconds, rounded up: a record within the millisecond before is older."""
+    return -((_EPOCH - time) // timedelta(milliseconds=1))
+
+
+def _above_floor(session: Session, plan: Plan) -> None:
+    floor = session.run(replays.label_floor)
+    if floor is None:
+        return
+    if (plan.until is not None and plan.until <= floor) or (
+        plan.since is not None and plan.since < floor
+    ):
+        raise WorkerError(
+            f"The range lies below {floor:%Y-%m-%dT%H:%M:%SZ}: retention has taken the labels "
+            "before it, and trends without them could not be checked. Use --from "
+            f"{floor:%Y-%m-%dT%H:%M:%SZ} or later (WORKER_RETENTION_DAYS)."
+        )
+
+
+def _join(
+    settings: Settings,
+    session: Session,
+    replay: Replay,
+    request: Request,
+    *,
+    model_id: int,
+    advance: Callable[[int], None],
+) -> Replay:
+    plan = replay.plan
+    if replay.state not in {"running", "finished"}:
+        raise WorkerError(
+            f"The replay {plan.name} is {replay.state.replace('_', ' ')}: it reads nothing more. "
+            "Begin another, with another --name."
+        )
+    if plan.model_id != model_id:
+        raise WorkerError(
+            f"The replay {plan.name} labels with {replay.model}, not with this model. Give it "
+            "that --model, or begin another replay, with another --name."
+        )
+    if plan.files != bool(request.files):
+        raise WorkerError(
+            f"The replay {plan.name} reads {'files' if plan.files else 'topics'}: join it with the "
+            "same, or take another --name."
+        )
+    asked = replace(
+        plan,
+        kind="shadow" if request.shadow else plan.kind,
+        topics=request.topics or plan.topics,
+        since=request.since or plan.since,
+        until=request.until if request.resume else request.until or plan.until,
+    )
+    if asked.kind != plan.kind or asked.topics != plan.topics or asked.since != plan.since:
+        raise WorkerError(
+            f"There is a replay {plan.name} that reads something else: `emotion-worker replays "
+            f"show {plan.name}` says what. Ask for the same to join it, or take another --name."
+        )
+    if not request.resume:
+        if asked.until != plan.until:
+            raise WorkerError(
+                f"The replay {plan.name} ends "
+                + ("at the end of its logs" if plan.until is None else f"at {plan.until:%FT%TZ}")
+                + ". --resume lets it read on to another --to."
+            )
+        return replay
+    _extend(
+        session, replay.plan, asked, lambda since: _logs(settings, asked, request, since, advance)
+    )
+    return session.run(lambda c: replays.read_replays(c, plan.name))[0]
+
+
+def _extend(
+    session: Session,
+    plan: Plan,
+    asked: Plan,
+    capture_from: Callable[[datetime | None], dict[Partition, tuple[int, int]]],
+) -> None:
+    """Lets it read to the ends that the logs have now; what it passed over as too late, again."""
+    before = plan.until
+    if before is not None and asked.until is not None and asked.until < before:
+        raise WorkerError(
+            f"The replay {asked.name} has read to {before:%FT%TZ} already; --to must be later."
+        )
+    logs = capture_from(before or asked.since)
+    again = {} if before is None or asked.until == before else logs
+    session.run(lambda c: replays.extend(c, asked, logs, again=again))

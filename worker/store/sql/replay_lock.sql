@@ -1,0 +1,1 @@
+SELECT generation, model_id, files FROM replays WHERE name = %(name)b FOR UPDATE
