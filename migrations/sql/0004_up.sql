@@ -12,6 +12,7 @@ CREATE TABLE replays (
     topics text[] NOT NULL,
     range tstzrange NOT NULL,
     files boolean NOT NULL DEFAULT false,
+    revision integer NOT NULL DEFAULT 0,
     progress double precision NOT NULL DEFAULT 0,
     promoted bigint NOT NULL DEFAULT 0,
     superseded bigint NOT NULL DEFAULT 0,
@@ -30,12 +31,15 @@ CREATE TABLE replays (
     )),
     CONSTRAINT replays_in_place CHECK (kind = 'shadow' OR generation IS NOT NULL)
 );
+CREATE UNIQUE INDEX replays_one_promotion ON replays ((true))
+WHERE state IN ('promoting', 'promoted', 'rolling_back');
 COMMENT ON TABLE replays IS 'Backfills: what each reads again, with which model, and how far it is';
 COMMENT ON COLUMN replays.kind IS 'in_place replaces labels as it reads; shadow keeps its own until it is promoted';
 COMMENT ON COLUMN replays.generation IS 'Of the labels it writes: above the live stream''s 0 and all replays before; of a shadow from its promotion on';
 COMMENT ON COLUMN replays.consumer_group IS 'Its own, in stream_offsets as in Kafka';
 COMMENT ON COLUMN replays.range IS 'Timestamps of the records that it labels';
 COMMENT ON COLUMN replays.files IS 'Whether it reads files: topic_id is of a file''s content, an offset is a line';
+COMMENT ON COLUMN replays.revision IS 'Raised with each change of state or range; a batch that was read under an older one is not stored';
 COMMENT ON COLUMN replays.progress IS 'From 0 to 1: the share of its offsets that it has gone past';
 COMMENT ON COLUMN replays.promoted IS 'Labels that its promotion put in place';
 COMMENT ON COLUMN replays.superseded IS 'Labels that its promotion passed over: another version of the post stands, or none';
@@ -109,12 +113,14 @@ CREATE TABLE kept_labels (
     surprise integer,
     model_id integer,
     labelled_at timestamptz,
+    label_topic text,
     text text,
     CONSTRAINT kept_labels_pkey PRIMARY KEY (generation, platform, post_id)
 );
 COMMENT ON TABLE kept_labels IS 'The labels that the newest promotion replaced, for its rollback; in no trend';
 COMMENT ON COLUMN kept_labels.generation IS 'Of the promotion';
 COMMENT ON COLUMN kept_labels.version IS 'Null where nothing was kept: the promotion added the post';
+COMMENT ON COLUMN kept_labels.label_topic IS 'Of the label, where it kept that of the one before it';
 CREATE INDEX kept_labels_author ON kept_labels (author_hash) WHERE author_hash IS NOT NULL;
 
 CREATE OR REPLACE FUNCTION emotion_complete_until() RETURNS timestamptz

@@ -60,7 +60,7 @@ def test_several_processes_share_it_and_a_kill_changes_nothing(
         ],
     )
     second.send_signal(signal.SIGTERM)
-    assert second.wait(15) == 0
+    assert second.wait(15) == 1
     assert "The same command goes on" in second.stdout.read()
     assert query("SELECT state, progress < 1 FROM replays") == [("running", True)]
     assert run("run", "--drain", WORKER_TOPICS=topic)[0] == 0
@@ -220,6 +220,7 @@ def test_files_are_read_as_logs_and_shared_out(
     settings = {"WORKER_KAFKA_BOOTSTRAP_SERVERS": "", "WORKER_BATCH_POSTS": "16"}
     first, second = (command(*arguments, *patterns, "--rate", "100", **settings) for _ in range(2))
     assert (first.wait(60), second.wait(60)) == (0, 0), first.log.read_text()
+    assert "took a file over" not in first.log.read_text() + second.log.read_text()
     assert query("SELECT state, files FROM replays") == [("finished", True)]
     counts = "SELECT sum(consumed)::int, sum(dead_lettered)::int FROM stream_offsets"
     assert query(f"{counts} WHERE topic = 'archive'") == [(301, 1)]
@@ -231,14 +232,47 @@ def test_files_are_read_as_logs_and_shared_out(
     exact(run)
     code, out, err = run(*arguments, *patterns, **settings)
     assert (code, "has read all" in out) == (0, True), err
+    (tmp_path / "junk.jsonl").write_bytes(b"junk\n" * 500)
+    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "b.jsonl.gz").read_bytes()[:-20])
     for wrong, said in (
+        (("--from-files", "cut.jsonl.gz"), "cannot be read"),
         (("--from-files", "nothing*"), "no such file"),
         (("--from-files", "*.log"), "not known by its name"),
         ((), "reads files"),
+        (("--from-files", "junk.jsonl"), "does not read junk.jsonl"),
     ):
         code, _, err = run(*arguments, *wrong)
         assert (code in {1, 2}, said in err) == (True, True), err
-    (tmp_path / "junk.jsonl").write_bytes(b"junk\n" * 500)
     code, _, err = run("replay", "--name", "junk", "--topic", "t", "--from-files", "junk.jsonl")
     assert (code, "are no posts" in err) == (1, True), err
     assert query("SELECT count(*) FROM dead_letters") == [(1,)]
+
+
+def test_a_process_that_does_not_know_of_a_longer_range_ends(
+    command: Callable[..., Any],
+    run: Callable[..., Any],
+    query: Callable[..., Any],
+    eventually: Callable[..., None],
+    make_topic: Callable[..., str],
+    produce: Callable[..., Any],
+    a_post: Callable[..., Any],
+) -> None:
+    topic = make_topic(partitions=2)
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    records = []
+    for number in range(400):
+        time_ = noon + timedelta(minutes=number)
+        key, value, _, _ = a_post(number, created_at=time_.isoformat())
+        records.append((key, value, None, round(time_.timestamp() * 1_000)))
+    produce(topic, records)
+    arguments = ("replay", "--name", "more", "--topic", topic)
+    first = command(
+        *arguments, "--to", "2026-03-01T15:00:00Z", "--rate", "20", WORKER_BATCH_POSTS="5"
+    )
+    eventually(lambda: (query(OUTCOMES)[0][0] or 0) > 10)
+    code, _, err = run(*arguments, "--resume", "--to", "now")
+    assert code == 0, err
+    assert first.wait(20) == 1
+    assert "was extended meanwhile" in first.log.read_text()
+    assert query(GENERATIONS) == [(1, 400)]
+    exact(run)

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 LOG_S: Final = 10.0
 """Between two lines on how far it is, where nobody looks on."""
 MOST_LIVE_LAG: Final = 10_000
+_UNFINISHED: Final = 1
+"""Exit code of a process that was stopped before the replay's end: whoever started it, as a Job of
+Kubernetes, is to start it again."""
 BEHIND: Final = 10
 """Niceness: where processor time is short, the live stream's workers have it."""
 
@@ -147,7 +150,7 @@ def command(
         settings.database,
         patterns or settings.kafka,
     )  # missing ones are said before the model is loaded
-    leave_on_signals()
+    leave_on_signals(_UNFINISHED)
 
     from worker.replay import Request  # noqa: PLC0415 - the store and Kafka take a second
     from worker.replay.begin import check_name  # noqa: PLC0415
@@ -167,10 +170,12 @@ def command(
         os.nice(BEHIND)
     classifier = classifier_of(settings)
     if dry_run:
+        if since and isinstance(until, datetime) and since >= until:
+            raise click.UsageError("--from must be before --to.")
         _say_estimate(_estimate(settings, classifier, request), rate)
         return
-    _run(settings, classifier, request, rate=rate, most_live_lag=max_live_lag, shown=shown)
-    end_now()
+    done = _run(settings, classifier, request, rate=rate, most_live_lag=max_live_lag, shown=shown)
+    end_now(0 if done else _UNFINISHED)
 
 
 def _rebuild(settings: Settings, since: datetime | None, until: datetime | None) -> None:
@@ -194,7 +199,8 @@ def _run(
     rate: float | None,
     most_live_lag: int,
     shown: bool,
-) -> None:
+) -> bool:
+    """Whether the replay has read all that it was to read."""
     from worker.replay import FileReplaying, Replaying, begin  # noqa: PLC0415
     from worker.store.postgres import PostgresStore  # noqa: PLC0415
     from worker.store.session import Session  # noqa: PLC0415
@@ -209,7 +215,7 @@ def _run(
             f"The replay {request.name} has read all that it was to read; --resume lets it read "
             "on, to what was written since."
         )
-        return
+        return True
     replaying: FileReplaying | Replaying
     if request.files:
         replaying = FileReplaying(
@@ -224,7 +230,7 @@ def _run(
         replaying = Replaying(settings, classifier, replay, rate=rate, most_live_lag=most_live_lag)
     with _Shown(request.name) if shown else _Logged(request.name) as progress:
         standing, done = replaying.run(
-            ready=lambda: stop_on_signals(replaying.stop), report=progress.report
+            ready=lambda: stop_on_signals(replaying.stop, _UNFINISHED), report=progress.report
         )
     outcomes = Counter[str]()
     with Session(settings.database, name="emotion-worker replay") as session:
@@ -237,11 +243,12 @@ def _run(
         click.echo(f"replay {request.name} finished: {outcomes.total():,} records" + _of(said))
         if replay.plan.kind == "shadow":
             click.echo(f"`emotion-worker replays compare {request.name}` shows what they change.")
-        return
+        return True
     click.echo(
         f"replay {request.name} stopped with {standing.left:,} offsets to go: "
         f"{outcomes.total():,} records so far{_of(said)}. The same command goes on."
     )
+    return False
 
 
 def _of(said: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from worker.posts import Record
     from worker.posts.place import Partition
+    from worker.store.interface import ReplayTurn
 
 BURST_S: Final = 0.5
 """Of its rate, what a replay may take at once: batches stay large, and pauses short."""
@@ -113,12 +114,14 @@ class Backfill:
 
     Attributes:
         window: What it reads.
+        replay: Which replay it is, as it was when this process began.
         generation: Of the labels that it writes.
-        shadow: The replay whose own labels they are; None: they go where all do.
+        shadow: Whether they are its own; else they go where all do.
         pace: How fast it may go.
     """
 
     window: Window
+    replay: ReplayTurn
     generation: int = 0
-    shadow: str | None = None
+    shadow: bool = False
     pace: Pace = field(default_factory=Pace)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worker.classifier import Classifier
     from worker.pipeline.channels import Channels
     from worker.source.assignment import Assignment
+    from worker.store.interface import ReplayTurn
 
 
 class ClassifyStage:
@@ -28,11 +29,13 @@ class ClassifyStage:
         channels: Channels,
         *,
         generation: int = 0,
-        shadow: str | None = None,
+        replay: ReplayTurn | None = None,
+        shadow: bool = False,
     ) -> None:
         self._classifier = classifier
         self._model_id = model_id
         self._generation = generation
+        self._replay = replay
         self._shadow = shadow
         self._assignment = assignment
         self._channels = channels
@@ -78,4 +81,11 @@ class ClassifyStage:
             if (item.record.ref.topic, item.record.ref.partition) in ours
         ]
         entries = label_items(self._classifier, items, self._pulse.beat)
-        return LabelledBatch(spans, entries, self._model_id, self._generation, shadow=self._shadow)
+        return LabelledBatch(
+            spans,
+            entries,
+            self._model_id,
+            self._generation,
+            replay=self._replay,
+            shadow=self._shadow,
+        )

@@ -198,7 +198,8 @@ class Worker:
             self._assignment,
             self._channels,
             generation=0 if backfill is None else backfill.generation,
-            shadow=None if backfill is None else backfill.shadow,
+            replay=None if backfill is None else backfill.replay,
+            shadow=backfill is not None and backfill.shadow,
         )
         store = StoreStage(
             self._store,

@@ -195,6 +195,12 @@ def _join(
             f"The replay {plan.name} reads {'files' if plan.files else 'topics'}: join it with the "
             "same, or take another --name."
         )
+    known = {one.partition for one in session.run(lambda c: replays.read_stretches(c, plan.name))}
+    if others := [str(file.path) for file in request.files if file.log not in known]:
+        raise WorkerError(
+            f"The replay {plan.name} does not read {', '.join(others)}: it was begun without, or "
+            "with another content. Begin another for these, with another --name."
+        )
     asked = replace(
         plan,
         kind="shadow" if request.shadow else plan.kind,
@@ -234,5 +240,10 @@ def _extend(
             f"The replay {asked.name} has read to {before:%FT%TZ} already; --to must be later."
         )
     logs = capture_from(before or asked.since)
+    known = {one.partition for one in session.run(lambda c: replays.read_stretches(c, plan.name))}
+    if before is not None and logs.keys() - known:
+        # Partitions that came since are read from the beginning of the range.
+        whole = capture_from(asked.since)
+        logs |= {place: whole[place] for place in logs.keys() - known if place in whole}
     again = {} if before is None or asked.until == before else logs
     session.run(lambda c: replays.extend(c, asked, logs, again=again))

@@ -6,6 +6,7 @@ import glob
 import gzip
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib import import_module
@@ -63,7 +64,7 @@ def find_files(patterns: Iterable[str], topic: str) -> list[File]:
             )
         try:
             one = File(path, Partition(topic, _content_id(path), 0), _count(path))
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise SettingsError(f"--from-files {path}: cannot be read: {error}.") from None
         files.setdefault(one.log, one)
     return list(files.values())
@@ -85,8 +86,13 @@ def _count(path: Path) -> int:
     return count + (not last.endswith(b"\n"))
 
 
-def records(file: File, start: int) -> Iterator[Record]:
-    """Its records from line `start` on, without a timestamp; empty lines are passed over.
+def records(file: File, start: int, time_ms: int) -> Iterator[Record]:
+    """Its records from line `start` on; empty lines are passed over.
+
+    Args:
+        file: Where they lie.
+        start: The first one's line, from 0.
+        time_ms: The timestamp that all of them get, epoch milliseconds: a file has none.
 
     Raises:
         SettingsError: It can no longer be read.
@@ -94,8 +100,8 @@ def records(file: File, start: int) -> Iterator[Record]:
     try:
         for number, value in _values(file.path, start):
             if value.strip():
-                yield Record(RecordRef(*_place(file.log), number), -1, None, value)
-    except (OSError, EOFError, ValueError) as error:
+                yield Record(RecordRef(*_place(file.log), number), time_ms, None, value)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise SettingsError(f"--from-files {file.path}: cannot be read: {error}.") from None
 
 
@@ -138,4 +144,4 @@ def _plain(value: object) -> object:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    raise TypeError(f"{type(value).__name__} is no part of a post")
+    return str(value)

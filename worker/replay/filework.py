@@ -6,22 +6,25 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from worker.batching import Item
-from worker.errors import ClaimBusyError, StoreUnavailableError, WorkerError
+from worker.errors import StoreUnavailableError, WorkerError
 from worker.pipeline.backfill import Pace
 from worker.pipeline.channels import Backoff
 from worker.pipeline.labelling import label_items
 from worker.posts import Post, Rejection, Skipped
 from worker.posts.formats import by_topic
 from worker.posts.place import Span
+from worker.replay.begin import to_ms
 from worker.replay.files import records
 from worker.replay.live import LiveLag
 from worker.replay.standing import Noting
 from worker.store import replays
-from worker.store.interface import LabelledBatch
+from worker.store.interface import LabelledBatch, ReplayTurn
 from worker.store.postgres import PostgresStore
 from worker.store.session import Session
 
@@ -155,11 +158,17 @@ class FileReplaying:
         for one in todo:
             free = one.owner is None or (one.idle_s or 0.0) > TAKE_OVER_S
             if free and one.partition in self._files:
-                try:
-                    return self._store.claim(one.partition, 1, self._owner), True
-                except ClaimBusyError:
-                    continue
-        if todo and not any(one.partition in self._files for one in todo):
+                take = partial(
+                    replays.claim_file,
+                    log=one.partition,
+                    group=self._replay.plan.group,
+                    owner=self._owner,
+                    idle_s=TAKE_OVER_S,
+                )
+                claim = self._session.run(take)
+                if claim is not None:
+                    return claim, True
+        if todo and not any(one.owner or one.partition in self._files for one in todo):
             raise WorkerError(
                 f"The replay {name} has {len(todo)} files left that are not among these: name all "
                 "that it was begun with."
@@ -167,6 +176,15 @@ class FileReplaying:
         return None, bool(todo)
 
     def _read(self, claim: Claim) -> None:
+        group = self._replay.plan.group
+        try:
+            self._read_on(claim)
+        finally:
+            # Not waited for: where the database is away, the next one waits for `TAKE_OVER_S`.
+            with suppress(StoreUnavailableError):
+                self._session.run(lambda c: replays.release(c, claim, group))
+
+    def _read_on(self, claim: Claim) -> None:
         file = self._files[claim.partition]
         position = claim.next_offset or 0
         log.info("reading", extra={"file": str(file.path), "line": position + 1})
@@ -184,7 +202,8 @@ class FileReplaying:
                 entries,
                 plan.model_id,
                 self._replay.generation or 0,
-                shadow=plan.name if plan.kind == "shadow" else None,
+                replay=ReplayTurn(plan.name, self._replay.revision),
+                shadow=plan.kind == "shadow",
                 keeps_topics=True,
             )
             if self._patiently(lambda batch=batch: self._store.write(batch)).fenced:  # type: ignore[misc]
@@ -192,20 +211,29 @@ class FileReplaying:
                 return
             position = end
             self._pace.took(sum(isinstance(item.decoded, Post) for item in items))
-            while self._pace.waits() and not self._stop.is_set():
-                self._stop.wait(0.05)
+            self._keep_pace(claim)
             if self._stop.is_set():
-                break
-        self._patiently(
-            lambda: self._session.run(lambda c: replays.release(c, claim, self._replay.plan.group))
-        )
+                return
+
+    def _keep_pace(self, claim: Claim) -> None:
+        """Waits as long as it should, and says now and then that the file is not given up."""
+        touched = time.monotonic()
+        while self._pace.waits() and not self._stop.wait(0.05):
+            if time.monotonic() - touched > TAKE_OVER_S / 3:
+                touched = time.monotonic()
+                with suppress(StoreUnavailableError):
+                    self._session.run(
+                        lambda c: replays.touch_file(c, claim, self._replay.plan.group)
+                    )
 
     def _batches(self, file: File, start: int) -> Iterator[tuple[list[Record], int]]:
         """What one pass labels, and the line after it; the last one goes to the file's end."""
         most = self._classifier.policy.posts
         found: list[Record] = []
         size = 0
-        for record in records(file, start):
+        # A time to measure others by: what lies later than an hour after it is no post of a file.
+        begun_ms = to_ms(self._replay.created_at)
+        for record in records(file, start, begun_ms):
             found.append(record)
             size += len(record.value or b"")
             if len(found) >= most or size >= BYTES:

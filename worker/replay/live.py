@@ -41,7 +41,7 @@ class Yielding:
     waits: bool = False
 
     def see(self, lag: int | None) -> None:
-        """The live stream is behind by `lag` records; None: nobody works on it, or nobody knows."""
+        """The live stream is behind by `lag` records; None: nobody works on it."""
         if lag is None:
             self.waits = False
         elif self.waits:
@@ -89,7 +89,13 @@ class LiveLag:
     def _run(self) -> None:
         while not self._stop.is_set():
             before = self._yielding.waits
-            lag = self._lag()
+            try:
+                lag = self._lag()
+            except (DependencyError, WorkerError) as error:
+                # Trouble is no reason to go faster: as it was, until it is known again.
+                log.debug("how far the live stream is behind is not known: %s", error)
+                self._stop.wait(LOOK_S)
+                continue
             self._yielding.see(lag)
             if self._yielding.waits != before:
                 log.info(
@@ -101,14 +107,10 @@ class LiveLag:
             self._stop.wait(LOOK_S)
 
     def _lag(self) -> int | None:
-        try:
-            positions = self._session.run(lambda c: live_positions(c, self._settings.topics))
-            if not positions:
-                return None
-            ends = end_offsets(self._settings, [TopicPartition.of(place) for place in positions])
-        except (DependencyError, WorkerError) as error:
-            log.debug("how far the live stream is behind is not known: %s", error)
+        positions = self._session.run(lambda c: live_positions(c, self._settings.topics))
+        if not positions:
             return None
+        ends = end_offsets(self._settings, [TopicPartition.of(place) for place in positions])
         return sum(
             max(0, ends.get(TopicPartition.of(place), 0) - position)
             for place, position in positions.items()

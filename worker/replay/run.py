@@ -10,6 +10,7 @@ from worker.replay.begin import to_ms
 from worker.replay.live import LiveLag
 from worker.replay.standing import Noting
 from worker.store import replays
+from worker.store.interface import ReplayTurn
 from worker.store.session import Session
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Replaying:
                     None if plan.since is None else to_ms(plan.since),
                     None if plan.until is None else to_ms(plan.until),
                 ),
+                ReplayTurn(plan.name, replay.revision),
                 generation=replay.generation or 0,
-                shadow=plan.name if plan.kind == "shadow" else None,
+                shadow=plan.kind == "shadow",
                 pace=Pace(rate, self._live.yields),
             ),
         )

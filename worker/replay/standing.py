@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -112,11 +111,16 @@ class Noting:
 
     def _run(self) -> None:
         while not self._ended.wait(NOTE_S):
-            with suppress(StoreUnavailableError):  # the worker says so
+            try:
                 standing, state = self._note()
-                if state not in _READS:
-                    self._stop()
-                self._report(standing)
+            except StoreUnavailableError:  # the worker says so
+                continue
+            except WorkerError:  # `final` says so
+                self._stop()
+                return
+            if state not in _READS:
+                self._stop()
+            self._report(standing)
 
     def _note(self) -> tuple[Standing, State]:
         stretches, state = self._session.run(lambda c: replays.note(c, self._name))

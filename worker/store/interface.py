@@ -43,6 +43,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayTurn:
+    """A replay as its process knows it: what it reads may change, and then this is no longer it.
+
+    Attributes:
+        name: The replay's.
+        revision: Raised with each change of its state or range.
+    """
+
+    name: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledBatch:
     """What one transaction stores.
 
@@ -53,7 +66,8 @@ class LabelledBatch:
         generation: 0 for the live stream.
         ledger: Where the records are counted, if not where they lie: `@retry`.
         letters: For a retry, the entries' dead letters, in the same order.
-        shadow: The replay whose own labels these are; None: they go where all do.
+        replay: The replay that these were read for; None: the live stream.
+        shadow: Whether they are its own labels; else they go where all do.
         keeps_topics: Whether a label keeps the topic of the one that it replaces: records of files
             are of none.
     """
@@ -64,7 +78,8 @@ class LabelledBatch:
     generation: int = 0
     ledger: Partition | None = None
     letters: tuple[int, ...] = ()
-    shadow: str | None = None
+    replay: ReplayTurn | None = None
+    shadow: bool = False
     keeps_topics: bool = False
 
 

@@ -54,5 +54,6 @@ def merge_kept(
                 "ordinals": list(winners.values()),
                 "generation": generation,
                 "model_id": batch.model_id,
+                "keeps_topics": batch.keeps_topics,
             },
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from worker.store.fold import Identity
     from worker.store.policy import Policy
     from worker.store.replays import Replay, State
     from worker.store.session import Session
@@ -50,9 +51,9 @@ def promote(session: Session, name: str, advance: Callable[[int], None]) -> Repl
     if found.plan.kind != "shadow":
         raise WorkerError(f"The replay {name} is not a shadow: its labels are in place already.")
     _move(session, found, "finished", "promoting", after="promoting", to="promoted")
-    _older(session, name)
-    _each(session, partial(_promote, session=session, name=name), advance)
-    _set(session, name, "promoting", after="promoted")
+    _older(session)
+    _Walk(session, name).each(_promote, advance)
+    _finish(session, name, "promoting", "promoted")
     return one(session, name)
 
 
@@ -77,10 +78,10 @@ def rollback(session: Session, name: str, advance: Callable[[int], None]) -> Rep
         after="rolling_back",
         to="rolled back",
     )
-    _each(session, partial(_rollback, session=session, name=name), advance)
+    _Walk(session, name).each(_rollback, advance)
     # A promotion that was stopped half-way has labels left that were never put in place.
     _each(session, partial(_discard_shadow, name=name), lambda _: None)
-    _set(session, name, "rolling_back", after="rolled_back")
+    _finish(session, name, "rolling_back", "rolled_back")
     return one(session, name)
 
 
@@ -110,10 +111,10 @@ def discard(session: Session, name: str, advance: Callable[[int], None]) -> Repl
         after="discarding",
         to="discarded",
     )
+    session.run(lambda c: replays.retire(c, name))
     _each(session, partial(_discard_shadow, name=name), advance)
     if found.generation is not None:
         _each(session, partial(_discard_kept, generation=found.generation), advance)
-    session.run(lambda c: replays.retire(c, name))
     _set(session, name, "discarding", after="discarded")
     return one(session, name)
 
@@ -141,6 +142,7 @@ def _move(session: Session, found: Replay, *before: State, after: State, to: str
     state = one(session, name).state
     hint = {
         "running": "It has not read all yet: run its `replay` command to the end first.",
+        "finished": "It was never promoted; `replays discard` drops its labels.",
         "promoting": "It is being promoted: run `replays promote` to its end, or take it back "
         "with `replays rollback`.",
         "rolling_back": "It is being rolled back: run `replays rollback` to its end first.",
@@ -149,48 +151,104 @@ def _move(session: Session, found: Replay, *before: State, after: State, to: str
     raise WorkerError(f"The replay {name} is {state.replace('_', ' ')} and cannot be {to}. {hint}")
 
 
-def _older(session: Session, name: str) -> None:
-    """Gives up what older promotions kept: only the newest can be rolled back."""
+def _finish(session: Session, name: str, before: State, after: State) -> None:
+    if not _set(session, name, before, after=after):
+        raise _elsewhere(name, one(session, name).state)
+
+
+def _elsewhere(name: str, state: str) -> WorkerError:
+    return WorkerError(
+        f"The replay {name} is {state.replace('_', ' ')} by another hand meanwhile. What was done "
+        f"until then stands; `emotion-worker replays show {name}` says how it is."
+    )
+
+
+def _older(session: Session) -> None:
+    """Drops what older promotions kept: only the newest can be rolled back."""
     for other in session.run(replays.read_replays):
-        if other.plan.name != name and other.state == "promoted":
+        if other.state == "discarding" and other.promoted:
             discard(session, other.plan.name, lambda _: None)
 
 
-def _each(
-    session: Session,
-    chunk: Callable[[psycopg.Connection], int],
-    advance: Callable[[int], None],
-) -> None:
-    while done := session.run(chunk):
-        advance(done)
+class _Walk:
+    """Goes through the keys of a replay once, a chunk in each transaction.
+
+    Each chunk begins after the last one: what that one deleted is not gone through again.
+    """
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.session = session
+        self.name = name
+        self._after: Identity = ("", "")
+
+    def each(
+        self,
+        chunk: Callable[[Cursor, _Walk, Identity], list[Identity]],
+        advance: Callable[[int], None],
+    ) -> None:
+        """Does chunk after chunk until one had nothing to do."""
+        while done := self.session.run(partial(self._one, chunk=chunk)):
+            self._after = done[-1]
+            advance(len(done))
+
+    def _one(
+        self,
+        connection: psycopg.Connection,
+        *,
+        chunk: Callable[[Cursor, _Walk, Identity], list[Identity]],
+    ) -> list[Identity]:
+        with connection.cursor(binary=True) as cursor:
+            share_policy(cursor)
+            # In key order a chunk's labels lie on all days: looked up one by one, each is found in
+            # its day's partition, where a hash join would read all of them.
+            cursor.execute("SET LOCAL enable_hashjoin = off")
+            cursor.execute("SET LOCAL enable_mergejoin = off")
+            done = chunk(cursor, self, self._after)
+        connection.commit()
+        return done
 
 
-def _promote(connection: psycopg.Connection, *, session: Session, name: str) -> int:
-    with connection.cursor(binary=True) as cursor:
-        share_policy(cursor)
-        policy = read_policy(cursor)
-        row = cursor.execute(query("replay_lock"), {"name": name}).fetchone()
-        assert row is not None
-        generation, model_id = int(str(row[0])), int(str(row[1]))
-        loaded = cursor.execute(
-            query("promote_load"), {"replay": name, "generation": generation, "limit": CHUNK}
-        ).fetchall()
-        if loaded:
-            done = _put_in_place(
-                cursor,
-                loaded,
-                policy,
-                session=session,
-                generation=generation,
-                model_id=model_id,
-                files=bool(row[2]),
-            )
-            cursor.execute(
-                query("promote_done"),
-                {"replay": name, "promoted": done, "superseded": len(loaded) - done},
-            )
-    connection.commit()
-    return len(loaded)
+def _locked(cursor: Cursor, name: str, state: State) -> tuple[int, int, bool]:
+    """The replay's row, locked: generation, model, whether it read files.
+
+    Raises:
+        WorkerError: It is no longer in that state.
+    """
+    row = cursor.execute(query("replay_lock"), {"name": name}).fetchone()
+    if row is None or row[3] != state:
+        raise _elsewhere(name, "gone" if row is None else str(row[3]))
+    return int(str(row[0])), int(str(row[1])), bool(row[2])
+
+
+def _promote(cursor: Cursor, walk: _Walk, after: Identity) -> list[Identity]:
+    policy = read_policy(cursor)
+    generation, model_id, files = _locked(cursor, walk.name, "promoting")
+    loaded = cursor.execute(
+        query("promote_load"),
+        {
+            "replay": walk.name,
+            "generation": generation,
+            "limit": CHUNK,
+            "platform": after[0],
+            "post_id": after[1],
+        },
+    ).fetchall()
+    if not loaded:
+        return []
+    done = _put_in_place(
+        cursor,
+        loaded,
+        policy,
+        slot=walk.session.slot,
+        generation=generation,
+        model_id=model_id,
+        files=files,
+    )
+    cursor.execute(
+        query("promote_done"),
+        {"replay": walk.name, "promoted": done, "superseded": len(loaded) - done},
+    )
+    return sorted((str(row[1]), str(row[2])) for row in loaded)
 
 
 def _put_in_place(
@@ -198,7 +256,7 @@ def _put_in_place(
     loaded: list[tuple[object, ...]],
     policy: Policy,
     *,
-    session: Session,
+    slot: int,
     generation: int,
     model_id: int,
     files: bool,
@@ -239,77 +297,75 @@ def _put_in_place(
         keep_topics(cursor, taken, known_ordinals)
     remove_labels(cursor, taken)
     cursor.execute(query("insert_labels"), {"ordinals": ordinals, "model_id": model_id})
-    add_cells(cursor, ordinals, session.slot, policy, model_id)
+    add_cells(cursor, ordinals, slot, policy, model_id)
     return len(ordinals)
 
 
-def _rollback(connection: psycopg.Connection, *, session: Session, name: str) -> int:
-    with connection.cursor(binary=True) as cursor:
-        share_policy(cursor)
-        policy = read_policy(cursor)
-        row = cursor.execute(query("replay_lock"), {"name": name}).fetchone()
-        assert row is not None
-        generation = int(str(row[0]))
-        chosen = cursor.execute(
-            query("rollback_next"), {"generation": generation, "limit": CHUNK}
-        ).fetchall()
-        done = 0
-        if chosen:
-            keys = [(str(platform), str(post_id)) for platform, post_id in chosen]
-            done = _take_back(cursor, keys, policy, session=session, generation=generation)
-    connection.commit()
-    return done
+def _rollback(cursor: Cursor, walk: _Walk, after: Identity) -> list[Identity]:
+    policy = read_policy(cursor)
+    generation, _, _ = _locked(cursor, walk.name, "rolling_back")
+    chosen = cursor.execute(
+        query("rollback_next"),
+        {
+            "generation": generation,
+            "limit": CHUNK,
+            "platform": after[0],
+            "post_id": after[1],
+        },
+    ).fetchall()
+    keys = [(str(platform), str(post_id)) for platform, post_id in chosen]
+    if keys:
+        _take_back(cursor, keys, policy, slot=walk.session.slot, generation=generation)
+    return keys
 
 
 def _take_back(
-    cursor: Cursor,
-    keys: list[tuple[str, str]],
-    policy: Policy,
-    *,
-    session: Session,
-    generation: int,
-) -> int:
-    """Takes back those of the first one's model: a transaction's labels are all of one."""
+    cursor: Cursor, keys: list[Identity], policy: Policy, *, slot: int, generation: int
+) -> None:
     stored = lock_identities(cursor, keys)
     kept = cursor.execute(
         query("rollback_load"), {**columns(keys), "generation": generation}
     ).fetchall()
-    if not kept:
-        raise ErasedMeanwhileError
-    model_id = kept[0][4]
-    mine = [row for row in kept if row[4] == model_id]
     standing = {
         int(str(row[0])): one
-        for row in mine
+        for row in kept
         if (one := stored.get((str(row[1]), str(row[2])))) is not None
         and one.live
         and one.generation == generation
         and not policy.dropped(one)
     }
-    identities = {int(str(row[0])): (str(row[1]), str(row[2])) for row in mine}
-    remove_labels(
-        cursor, {identities[ordinal]: one.created_at for ordinal, one in standing.items()}
-    )
-    back = sorted(standing) if model_id is not None else []
-    if model_id is None:
-        cursor.execute(query("rollback_added"), {"ordinals": sorted(standing)})
-    else:
-        cursor.execute(query("update_identities"), {"ordinals": back})
-        cursor.execute(query("insert_labels"), {"ordinals": back, "model_id": model_id})
-        cursor.execute(query("rollback_times"), {"ordinals": back, "generation": generation})
-    if standing:
-        add_cells(
-            cursor,
-            back,
-            session.slot,
-            policy,
-            None if model_id is None else int(str(model_id)),
-        )
+    models: dict[int | None, list[int]] = {}
+    for row in kept:
+        if (ordinal := int(str(row[0]))) in standing:
+            models.setdefault(None if row[4] is None else int(str(row[4])), []).append(ordinal)
+    identities = {int(str(row[0])): (str(row[1]), str(row[2])) for row in kept}
+    # The labels that one statement adds to the cells are all of one model.
+    for model_id, ordinals in models.items():
+        remove_labels(cursor, {identities[o]: standing[o].created_at for o in ordinals})
+        if model_id is None:
+            cursor.execute(query("rollback_added"), {"ordinals": ordinals})
+            add_cells(cursor, [], slot, policy)
+        else:
+            places = {"ordinals": ordinals, "generation": generation}
+            cursor.execute(query("update_identities"), {"ordinals": ordinals})
+            cursor.execute(query("rollback_topics"), places)
+            cursor.execute(query("insert_labels"), {"ordinals": ordinals, "model_id": model_id})
+            cursor.execute(query("rollback_times"), places)
+            add_cells(cursor, ordinals, slot, policy, model_id)
+        cursor.execute(query("batch_removed_clear"))
     cursor.execute(
         query("rollback_done"),
         {"ordinals": sorted(identities), "generation": generation, "restored": len(standing)},
     )
-    return len(mine)
+
+
+def _each(
+    session: Session,
+    chunk: Callable[[psycopg.Connection], int],
+    advance: Callable[[int], None],
+) -> None:
+    while done := session.run(chunk):
+        advance(done)
 
 
 def _discard_shadow(connection: psycopg.Connection, *, name: str) -> int:

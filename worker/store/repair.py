@@ -163,27 +163,30 @@ def rebuild(
             "Wait for it."
         )
     done = Repaired()
-    days = session.run(_days)
-    if days is None:
-        return done
-    first, last = days
-    if since is not None:
-        first = max(first, since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0))
-    while first <= last and (until is None or first < until):
-        after = min(first + STRETCH, last + timedelta(days=1))
-        while until is not None and after - timedelta(days=1) >= until:
-            after -= timedelta(days=1)
-        _correct_cells(url, session, done, since=first, until=after)
+    first = None if since is None else _midnight(since)
+    days = [
+        day
+        for day in session.run(_days)
+        if (first is None or day >= first) and (until is None or day < until)
+    ]
+    while days:
+        stretch = [day for day in days if day - days[0] < STRETCH]
+        after = stretch[-1] + timedelta(days=1)
+        _correct_cells(url, session, done, since=stretch[0], until=after)
         advance(after.date())
-        first = after
+        days = days[len(stretch) :]
     return done
 
 
-def _days(connection: psycopg.Connection) -> tuple[datetime, datetime] | None:
-    """First and last day with labels or cells, as midnights UTC."""
-    row = connection.execute(query("rebuild_days")).fetchone()
+def _midnight(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _days(connection: psycopg.Connection) -> list[datetime]:
+    """Days with labels or cells, as midnights UTC, in order."""
+    rows = connection.execute(query("rebuild_days")).fetchall()
     connection.rollback()
-    return None if row is None or row[0] is None else (row[0], row[1])
+    return [_midnight(row[0]) for row in rows]
 
 
 def _correct_cells(

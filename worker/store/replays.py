@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from psycopg.types.range import TimestamptzRange
 
+from worker.errors import WorkerError
 from worker.posts.place import Partition
+from worker.store.interface import Claim
 from worker.store.locks import own_policy
 from worker.store.policy import read_policy
 from worker.store.queries import query
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from worker.store.interface import Claim
+    from worker.store.interface import ReplayTurn
 
 Kind = Literal["in_place", "shadow"]
 State = Literal[
@@ -77,6 +79,7 @@ class Replay:
         updated_at: When it last moved on.
         finished_at: When it had read all.
         model: Name and version of the model.
+        revision: Raised with each change of state or range.
     """
 
     plan: Plan
@@ -90,6 +93,7 @@ class Replay:
     updated_at: datetime
     finished_at: datetime | None
     model: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +175,22 @@ def extend(
         logs: First offset and new end of each partition; no end moves back, and a partition that
             the replay has a position in goes on from there.
         again: Those that go back to their first offset here, if they are past it.
+
+    Raises:
+        WorkerError: It was promoted or discarded meanwhile.
     """
-    connection.execute(
-        query("replay_extend"),
-        {"name": plan.name, "range": TimestamptzRange(plan.since, plan.until)},
-    )
+    with connection.cursor() as cursor:
+        own_policy(cursor)
+        extended = cursor.execute(
+            query("replay_extend"),
+            {"name": plan.name, "range": TimestamptzRange(plan.since, plan.until)},
+        ).rowcount
+    if not extended:
+        connection.rollback()
+        raise WorkerError(
+            f"The replay {plan.name} is no longer one that reads: `emotion-worker replays show "
+            f"{plan.name}` says what it is."
+        )
     connection.execute(query("replay_logs"), _bounds(plan.name, plan.group, logs))
     connection.execute(query("replay_back"), _bounds(plan.name, plan.group, again))
     connection.commit()
@@ -209,24 +224,58 @@ def _replay(row: Sequence[Any]) -> Replay:
 
 def read_stretches(connection: psycopg.Connection, name: str) -> list[Stretch]:
     """What a replay reads, partition by partition."""
-    rows = connection.execute(query("replay_stretches"), {"name": name}).fetchall()
+    stretches = _stretches(connection, name)
     connection.commit()
+    return stretches
+
+
+def _stretches(connection: psycopg.Connection, name: str) -> list[Stretch]:
+    rows = connection.execute(query("replay_stretches"), {"name": name}).fetchall()
     return [Stretch(Partition(*row[:3]), *row[3:]) for row in rows]
+
+
+def claim_file(
+    connection: psycopg.Connection, log: Partition, *, group: str, owner: str, idle_s: float
+) -> Claim | None:
+    """Takes a file that nobody reads, or whose reader has not moved on for `idle_s` seconds.
+
+    Who read it before is fenced. None: somebody was faster.
+    """
+    row = connection.execute(
+        query("claim_file"),
+        {
+            "group": group,
+            "topic": log.topic,
+            "topic_id": log.topic_id,
+            "partition": log.number,
+            "owner": owner,
+            "idle_s": idle_s,
+        },
+    ).fetchone()
+    connection.commit()
+    return None if row is None else Claim(log, row[0], row[1])
+
+
+def touch_file(connection: psycopg.Connection, claim: Claim, group: str) -> None:
+    """Says that a file is read still, though nothing of it is stored for now."""
+    connection.execute(query("touch_file"), _claimed(claim, group))
+    connection.commit()
+
+
+def _claimed(claim: Claim, group: str) -> dict[str, object]:
+    place = claim.partition
+    return {
+        "group": group,
+        "topic": place.topic,
+        "topic_id": place.topic_id,
+        "partition": place.number,
+        "epoch": claim.epoch,
+    }
 
 
 def release(connection: psycopg.Connection, claim: Claim, group: str) -> None:
     """Gives a partition up, so that another process need not wait before it takes it over."""
-    place = claim.partition
-    connection.execute(
-        query("replay_release"),
-        {
-            "group": group,
-            "topic": place.topic,
-            "topic_id": place.topic_id,
-            "partition": place.number,
-            "epoch": claim.epoch,
-        },
-    )
+    connection.execute(query("replay_release"), _claimed(claim, group))
     connection.commit()
 
 
@@ -235,7 +284,9 @@ def note(connection: psycopg.Connection, name: str) -> tuple[list[Stretch], Stat
 
     Whoever finds that it has read all that it was to read marks it finished.
     """
-    stretches = read_stretches(connection, name)
+    # Whoever extends it waits for this row, or did: what is read now is what it is to read.
+    connection.execute(query("replay_lock"), {"name": name}, binary=True)
+    stretches = _stretches(connection, name)
     total = sum(one.end - one.start for one in stretches)
     done = not any(one.left for one in stretches)
     share = 1.0 if done else sum(one.passed for one in stretches) / max(total, 1)
@@ -261,15 +312,46 @@ def live_positions(connection: psycopg.Connection, topics: Collection[str]) -> d
     return {Partition(*row[:3]): row[3] for row in rows}
 
 
+def check_turn(cursor: psycopg.Cursor[tuple[object, ...]], turn: ReplayTurn) -> None:
+    """Makes sure that a replay still is what its process takes it for; under the policy's lock.
+
+    Raises:
+        WorkerError: It is not.
+    """
+    row = cursor.execute(query("replay_turn"), {"name": turn.name}).fetchone()
+    if row is not None and row[0] == turn.revision:
+        return
+    state = "gone" if row is None else str(row[1]).replace("_", " ")
+    if state in {"running", "finished"}:
+        raise WorkerError(
+            f"The replay {turn.name} was extended meanwhile: start this process again, and it "
+            "reads on with the others. Nothing of this batch was stored."
+        )
+    raise WorkerError(f"The replay {turn.name} is {state}: it reads nothing more.")
+
+
 def set_state(
     connection: psycopg.Connection, name: str, *, before: Collection[State], after: State
 ) -> bool:
     """Moves a replay from one of these states to another; False if it is in none of them.
 
-    Every writer sees it from its next transaction on: a promotion changes what they do.
+    Every writer sees it from its next transaction on: a promotion changes what they do. Older
+    promotions can no longer be rolled back once a new one begins: they are `discarding` then.
+
+    Raises:
+        WorkerError: Another replay is half-way through a promotion or a rollback.
     """
     with connection.cursor() as cursor:
         own_policy(cursor)
+        if after == "promoting":
+            busy = cursor.execute(query("promotion_others"), {"name": name}).fetchone()
+            if busy is not None:
+                connection.rollback()
+                raise WorkerError(
+                    f"The replay {busy[0]} is {str(busy[1]).replace('_', ' ')}: finish that first, "
+                    f"with `replays promote {busy[0]}` or `replays rollback {busy[0]}`."
+                )
+            cursor.execute(query("promotion_older"), {"name": name, "before": sorted(before)})
         moved = cursor.execute(
             query("replay_state"), {"name": name, "before": sorted(before), "after": after}
         ).rowcount

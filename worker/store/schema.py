@@ -213,6 +213,7 @@ replays = Table(
     Column("topics", ARRAY(Text), nullable=False),
     Column("range", TSTZRANGE, nullable=False),
     Column("files", Boolean, nullable=False, server_default=text("false")),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
     Column("progress", DOUBLE_PRECISION, nullable=False, server_default=text("0")),
     _count("promoted"),
     _count("superseded"),
@@ -224,6 +225,12 @@ replays = Table(
     PrimaryKeyConstraint("name", name="replays_pkey"),
     UniqueConstraint("generation", name="replays_generation_key"),
     UniqueConstraint("consumer_group", name="replays_consumer_group_key"),
+    Index(
+        "replays_one_promotion",
+        text("(true)"),
+        unique=True,
+        postgresql_where=text("state IN ('promoting', 'promoted', 'rolling_back')"),
+    ),
 )
 
 replay_logs = Table(
@@ -287,6 +294,7 @@ kept_labels = Table(
     *_label(),
     Column("model_id", Integer),
     Column("labelled_at", _TIME),
+    Column("label_topic", Text),
     Column("text", Text),
     PrimaryKeyConstraint("generation", "platform", "post_id", name="kept_labels_pkey"),
     Index("kept_labels_author", "author_hash", postgresql_where=text("author_hash IS NOT NULL")),

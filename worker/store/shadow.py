@@ -24,18 +24,23 @@ if TYPE_CHECKING:
 
 
 def outcomes_of(
-    cursor: Cursor, batch: LabelledBatch, replay: str, ordinals: Sequence[int], policy: Policy
-) -> dict[int, str]:
-    """Stores the records at `ordinals` as the shadow's; what became of each, for its ledger.
+    cursor: Cursor, batch: LabelledBatch, ordinals: Sequence[int], policy: Policy
+) -> tuple[dict[int, str], dict[Identity, int]]:
+    """Stores the records at `ordinals` as the shadow's.
 
     Withdrawn posts keep a row, so that an older record does not bring them back. No live label, no
     identity and no cell is touched.
+
+    Returns:
+        What became of each record, for the shadow's ledger; and the posts that are to be erased
+        everywhere, a record of each: their authors were, and perhaps only the shadow knows.
     """
+    assert batch.replay is not None, "a shadow's batch names its replay"
     entries = batch.entries
     known = erased(cursor) if policy.has_erasures else {}
     outcomes = settled(entries, erased=known, floor=policy.label_floor)
     rejected = {o for o in ordinals if outcomes.get(o) == "dead_lettered"}
-    gone = {identity_of(entries[o]) for o in ordinals if o in known and o not in rejected}
+    gone = {identity_of(entries[o]): o for o in ordinals if o in known and o not in rejected}
     undecided = []
     for ordinal in ordinals:
         if ordinal not in rejected and identity_of(entries[ordinal]) in gone:
@@ -43,10 +48,13 @@ def outcomes_of(
         elif ordinal not in outcomes:
             undecided.append(ordinal)
     if gone:
-        cursor.execute(query("shadow_erase"), {"ordinals": sorted(known)})
+        cursor.execute(
+            query("shadow_erase"), {"replay": batch.replay.name, "ordinals": sorted(gone.values())}
+        )
     if undecided:
-        outcomes |= _store(cursor, batch, replay, undecided)
-    return outcomes
+        outcomes |= _store(cursor, batch, batch.replay.name, undecided)
+    erasing = {key: ordinal for key, ordinal in gone.items() if known[ordinal] is False}
+    return outcomes, erasing
 
 
 def _store(

@@ -19,6 +19,7 @@ from worker.store.load import Hasher, load
 from worker.store.locks import share_policy
 from worker.store.policy import check_author_key, erased, read_policy
 from worker.store.queries import query
+from worker.store.replays import check_turn
 from worker.store.schema import OUTCOMES
 from worker.store.session import ErasedMeanwhileError, LabelsMovedError
 
@@ -60,6 +61,8 @@ def write(
     share_policy(cursor)
     policy = read_policy(cursor)
     check_author_key(policy, hasher)
+    if batch.replay is not None:
+        check_turn(cursor, batch.replay)
 
     spans, fenced, repeated = _fence(cursor, batch.spans, group)
     kept: frozenset[RecordRef] = frozenset()
@@ -74,10 +77,13 @@ def write(
     if batch.letters:
         ordinals = dead_letters.still_new(cursor, batch.letters, ordinals)
 
-    if batch.shadow is None:
-        outcomes = _outcomes(cursor, batch, ordinals, slot, policy)
+    if batch.shadow:
+        outcomes, erasing = shadow.outcomes_of(cursor, batch, ordinals, policy)
+        if erasing:
+            # What is known of a post by its author's record is known to all from now on.
+            _store_posts(cursor, batch, [], erasing, slot=slot, policy=policy)
     else:
-        outcomes = shadow.outcomes_of(cursor, batch, batch.shadow, ordinals, policy)
+        outcomes = _outcomes(cursor, batch, ordinals, slot, policy)
     if batch.letters:
         dead_letters.settle(cursor, batch, ordinals, outcomes)
     elif any(outcomes[ordinal] == "dead_lettered" for ordinal in ordinals):

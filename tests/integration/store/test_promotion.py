@@ -20,6 +20,7 @@ from worker.posts.order import Standing, merge, standing
 from worker.posts.place import Partition
 from worker.store import promotion, replays
 from worker.store.forget import forget
+from worker.store.interface import ReplayTurn
 from worker.store.replays import Plan
 from worker.store.session import Session
 
@@ -109,7 +110,15 @@ class Bench:
                 replace(e, label=other_label(e.decoded)) if isinstance(e.decoded, Post) else e
                 for e in batch.entries
             )
-            reader.store.write(replace(batch, entries=entries, model_id=self.model, shadow=name))
+            reader.store.write(
+                replace(
+                    batch,
+                    entries=entries,
+                    model_id=self.model,
+                    replay=ReplayTurn(name, 0),
+                    shadow=True,
+                )
+            )
         reader.close()
         assert self.session.run(lambda c: replays.note(c, name))[1] == "finished"
 
@@ -240,7 +249,7 @@ def test_only_the_newest_promotion_can_be_taken_back(
     b.write(item)
     for name in ("s1", "s2"):
         b.shadow([item], name)
-    with pytest.raises(WorkerError, match="cannot be rolled back"):
+    with pytest.raises(WorkerError, match=r"cannot be rolled back\. It was never promoted"):
         promotion.rollback(b.session, "s1", lambda _: None)
     promotion.promote(b.session, "s1", lambda _: None)
     promotion.promote(b.session, "s2", lambda _: None)
@@ -323,6 +332,139 @@ def test_what_the_live_stream_reads_of_a_promoted_post_stands_after_a_rollback(
     b.promoted.clear()
     assert b.stored().keys() == {b.id("a"), b.id("b")}
     assert b.stored() == b.expected()
+    assert exact(b.url)
+
+
+def test_promotions_do_not_overlap(bench: Callable[[], Bench], rows: Callable[..., Any]) -> None:
+    b = bench()
+    items = [b.item(word, 0) for word in "abc"]
+    b.shadow(items, "s1")
+    b.shadow(items, "s2")
+
+    def killed(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        promotion.promote(b.session, "s1", killed)
+    with pytest.raises(WorkerError, match="replay s1 is promoting: finish that first"):
+        promotion.promote(b.session, "s2", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        promotion.rollback(b.session, "s1", killed)
+    with pytest.raises(WorkerError, match="replay s1 is rolling back: finish that first"):
+        promotion.promote(b.session, "s2", lambda _: None)
+    promotion.rollback(b.session, "s1", lambda _: None)
+    promotion.promote(b.session, "s2", lambda _: None)
+    assert rows("SELECT count(*) FROM post_emotions") == [(3,)]
+
+
+def test_a_promoter_that_was_overtaken_stops(
+    bench: Callable[[], Bench], rows: Callable[..., Any]
+) -> None:
+    b = bench()
+    items = [b.item(word, 0) for word in "abcd"]
+    for item in items:
+        b.write(item)
+    before = b.stored()
+    b.shadow(items, "s")
+    with Session(b.url, name="other", writes=True) as other:
+
+        def taken_back(_: int) -> None:
+            promotion.rollback(other, "s", lambda _: None)
+
+        with pytest.raises(WorkerError, match="rolled back by another hand"):
+            promotion.promote(b.session, "s", taken_back)
+    assert b.stored() == before
+    assert rows(
+        "SELECT (SELECT count(*) FROM kept_labels), (SELECT count(*) FROM shadow_labels)"
+    ) == [(0, 0)]
+
+
+def test_what_is_promoted_reads_no_more_and_what_is_discarded_writes_no_more(
+    bench: Callable[[], Bench], rows: Callable[..., Any]
+) -> None:
+    b = bench()
+    items = [b.item(word, 0) for word in "ab"]
+    b.shadow(items, "s")
+    (found,) = b.session.run(lambda c: replays.read_replays(c, "s"))
+
+    def extended(_: int) -> None:
+        with pytest.raises(WorkerError, match="no longer one that reads"):
+            b.session.run(lambda c: replays.extend(c, found.plan, {}, again={}))
+
+    with Session(b.url, name="other", writes=True) as other:
+        promotion.promote(other, "s", extended)
+    b.shadow(items, "t")
+    promotion.discard(b.session, "t", lambda _: None)
+    assert rows("SELECT count(*) FROM shadow_labels") == [(0,)]
+    late = b.make(group="t.group")
+    late.claim(b.number, siblings=1)
+    late.claims[b.number] = replace(
+        late.claims[b.number], next_offset=items[-1].record.ref.offset + 1
+    )
+    (batch,) = late.batches(b.number, [b.item("c", 0)], 10)
+    with pytest.raises(WorkerError, match="replay t is discarded"):
+        late.store.write(replace(batch, replay=ReplayTurn("t", 0), shadow=True))
+    assert rows("SELECT count(*) FROM shadow_labels") == [(0,)]
+
+
+def test_a_replay_that_was_extended_is_not_finished_and_fences_who_knows_it_not(
+    bench: Callable[[], Bench], rows: Callable[..., Any]
+) -> None:
+    b = bench()
+    items = [b.item(word, 0) for word in "ab"]
+    b.shadow(items, "s")
+    (found,) = b.session.run(lambda c: replays.read_replays(c, "s"))
+    partition = Partition("posts", items[0].record.ref.topic_id, b.number)
+    b.session.run(lambda c: replays.extend(c, found.plan, {partition: (0, 99)}, again={}))
+    stretches, state = b.session.run(lambda c: replays.note(c, "s"))
+    assert (state, stretches[0].end, stretches[0].left > 0) == ("running", 99, True)
+    late = b.make(group="s.group")
+    late.claim(b.number, siblings=1)
+    (batch,) = late.batches(b.number, [b.item("c", 0)], 10)
+    with pytest.raises(WorkerError, match="was extended meanwhile: start this process again"):
+        late.store.write(replace(batch, replay=ReplayTurn("s", 0), shadow=True))
+    late.store.write(replace(batch, replay=ReplayTurn("s", 1), shadow=True))
+
+
+def test_an_erased_authors_post_does_not_come_back_by_a_shadow(
+    database_url: str, stream: Callable[..., Any], build: Any, rows: Callable[..., Any]
+) -> None:
+    key = "an author key of the test"
+    named = build.post(0, 0, "p")
+    named = replace(named, decoded=replace(named.decoded, author_id="ann"))
+    reader = stream(group="s.group", author_key=key)
+    with Session(database_url, name="t", writes=True, author_key=key.encode()) as session:
+        forget(session, set(), {"ann"})
+        place = Partition("posts", named.record.ref.topic_id, 0)
+        plan = Plan("s", "shadow", "s.group", ("posts",), None, None, reader.model_id)
+        session.run(lambda c: replays.create(c, plan, {place: (0, 2)}))
+        reader.claim(0)
+        for batch in reader.batches(0, [named, build.post(0, 1, "p")], 1):
+            (outcomes,) = reader.store.write(
+                replace(batch, replay=ReplayTurn("s", 0), shadow=True)
+            ).outcomes.values()
+            assert outcomes == {"erased": 1}
+        session.run(lambda c: replays.note(c, "s"))
+        promotion.promote(session, "s", lambda _: None)
+    assert rows("SELECT count(*) FROM posts") == [(0,)]
+    assert rows("SELECT count(*) FROM shadow_labels") == [(0,)]
+
+
+def test_a_label_that_kept_its_topic_gets_it_back(
+    bench: Callable[[], Bench], rows: Callable[..., Any]
+) -> None:
+    b = bench()
+    item = b.item("a", 0)
+    b.write(item)
+    # As a replay of files leaves it: the identity is the file's, the label the topic's.
+    with psycopg.connect(b.url) as connection:
+        connection.execute("UPDATE posts SET topic = 'archive'")
+    sql = "SELECT p.topic, e.topic FROM posts p JOIN post_emotions e USING (platform, post_id)"
+    b.shadow([item], "s")
+    promotion.promote(b.session, "s", lambda _: None)
+    assert rows(sql) == [("posts", "posts")]
+    promotion.rollback(b.session, "s", lambda _: None)
+    assert rows(sql) == [("archive", "posts")]
     assert exact(b.url)
 
 

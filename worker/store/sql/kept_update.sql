@@ -5,6 +5,7 @@ SET version = b.version, kept_generation = b.generation, created_at = b.created_
     hashtags = b.hashtags, emotion = b.emotion, unlabelled_reason = b.unlabelled_reason,
     confidence = b.confidence, sadness = b.sadness, joy = b.joy, love = b.love, anger = b.anger,
     fear = b.fear, surprise = b.surprise, model_id = %(model_id)b, labelled_at = now(),
+    label_topic = CASE WHEN %(keeps_topics)b THEN coalesce(k.label_topic, b.topic) ELSE b.topic END,
     text = b.text
 FROM batch_posts b
 WHERE b.ordinal = ANY (%(ordinals)b)

@@ -13,7 +13,7 @@ SELECT
 FROM (
     SELECT *
     FROM shadow_labels
-    WHERE replay = %(replay)b
+    WHERE replay = %(replay)b AND (platform, post_id) > (%(platform)b, %(post_id)b)
     ORDER BY platform, post_id
     LIMIT %(limit)b
 ) AS s

@@ -1,9 +1,4 @@
-SELECT
-    date_trunc('day', min(day), 'UTC'),
-    date_trunc('day', max(day), 'UTC')
-FROM (
-    SELECT min(created_at) AS day FROM post_emotions
-    UNION ALL SELECT max(created_at) FROM post_emotions
-    UNION ALL SELECT min(bucket) FROM trend_cells_1d
-    UNION ALL SELECT max(bucket) FROM trend_cells_1d
-) AS ends
+SELECT bucket FROM trend_cells WHERE granularity = '1d'
+UNION
+SELECT date_trunc('day', created_at, 'UTC') FROM post_emotions
+ORDER BY 1

@@ -11,6 +11,7 @@ SELECT DISTINCT ON (e.platform, e.post_id)
             SELECT (array_agg(DISTINCT s.topic_id))[1]
             FROM stream_offsets s
             WHERE s.topic = e.topic
+                AND s.consumer_group NOT IN (SELECT consumer_group FROM replays WHERE files)
             HAVING count(DISTINCT s.topic_id) = 1
         ),
         '00000000-0000-0000-0000-000000000000'

@@ -1,1 +1,1 @@
-SELECT generation, model_id, files FROM replays WHERE name = %(name)b FOR UPDATE
+SELECT generation, model_id, files, state FROM replays WHERE name = %(name)b FOR UPDATE

@@ -1,5 +1,5 @@
 UPDATE replays
-SET state = %(after)s, updated_at = now(),
+SET state = %(after)s, updated_at = now(), revision = revision + 1,
     generation = CASE
         WHEN %(after)s = 'promoting' THEN coalesce(generation, nextval('replay_generations'))
         ELSE generation

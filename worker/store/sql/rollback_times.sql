@@ -3,4 +3,4 @@ SET labelled_at = k.labelled_at
 FROM batch_posts b
 JOIN kept_labels k ON k.platform = b.platform AND k.post_id = b.post_id
 WHERE b.ordinal = ANY (%(ordinals)b) AND k.generation = %(generation)b
-    AND e.platform = b.platform AND e.post_id = b.post_id AND e.created_at = b.created_at
+    AND e.platform = k.platform AND e.post_id = k.post_id AND e.created_at = k.created_at

@@ -1,0 +1,3 @@
+SELECT name, state
+FROM replays
+WHERE state IN ('promoting', 'rolling_back') AND name <> %(name)s

@@ -1,0 +1,1 @@
+SELECT revision, state FROM replays WHERE name = %(name)b
