@@ -42,7 +42,7 @@ test: setup ## The tests: unit, integration (embedded broker and Postgres), end 
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: setup ## The tests that take longest, which `test` leaves out
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 chaos: setup ## Break everything, ten times each, and compare the tables with an oracle's (15 minutes)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))

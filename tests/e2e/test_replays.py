@@ -17,6 +17,7 @@ LABELS = "SELECT * FROM post_emotions ORDER BY platform, post_id"
 CELLS = "SELECT * FROM emotion_trends ORDER BY granularity, bucket, dimension, value, emotion"
 
 
+@pytest.mark.slow
 def test_a_new_model_is_tried_promoted_and_taken_back(
     run: Callable[..., Any],
     query: Callable[..., Any],

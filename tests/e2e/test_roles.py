@@ -92,6 +92,7 @@ def denied(connection: psycopg.Connection, statement: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_worker_runs_as_writer_and_a_reader_only_reads(
     run: Callable[..., Any],
     make_topic: Callable[..., str],

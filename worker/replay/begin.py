@@ -96,10 +96,16 @@ def begin(
     )
     _above_floor(session, plan)
     logs = _logs(settings, plan, request, plan.since, advance)
-    if not session.run(lambda c: replays.create(c, plan, logs)):
-        # Somebody was faster; what they captured counts.
-        return begin(settings, session, request, model_id=model_id)
-    return session.run(lambda c: replays.read_replays(c, request.name))[0]
+    made = session.run(lambda c: replays.create(c, plan, logs))
+    found = session.run(lambda c: replays.read_replays(c, request.name))
+    if not found:
+        raise SettingsError(
+            f"--name {request.name}: another replay has the consumer group {plan.group} already. "
+            "Take another name."
+        )
+    if not made:  # somebody was faster; what they captured counts
+        return _join(settings, session, found[0], request, model_id=model_id, advance=advance)
+    return found[0]
 
 
 def _logs(

@@ -16,6 +16,7 @@ from worker.posts import LABELS, Label, Post, Unlabelled
 from worker.posts.place import Partition
 from worker.store import promotion, replays
 from worker.store.comparison import COMPARED_BY, compare, labels_beside
+from worker.store.interface import ReplayTurn
 from worker.store.replays import Plan
 from worker.store.session import Session
 
@@ -75,7 +76,16 @@ class Bench:
         (batch,) = one.batches(0, [item], 10)
         entry = replace(batch.entries[0], label=said)
         model = self.model if shadow else one.model_id
-        written = one.store.write(replace(batch, entries=(entry,), model_id=model, shadow=shadow))
+        turn = None if shadow is None else ReplayTurn(shadow, 0)
+        written = one.store.write(
+            replace(
+                batch,
+                entries=(entry,),
+                model_id=model,
+                replay=turn,
+                shadow=turn is not None,
+            )
+        )
         assert not written.fenced
         one.claims[0] = replace(one.claims[0], next_offset=item.record.ref.offset + 1)
 
@@ -182,9 +192,9 @@ def test_what_the_models_say_of_the_same_versions(bench: Bench) -> None:
 
 def test_once_it_is_promoted_before_is_what_was_kept(bench: Bench) -> None:
     items = fill(bench, "s")
-    bench.finish("s")
     added = bench.post("z")
     bench.write(added, says("joy", 0.5), shadow="s")
+    bench.finish("s")
     promotion.promote(bench.session, "s", lambda _: None)
     found = bench.compare("s")
     check(found)

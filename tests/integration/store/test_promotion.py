@@ -481,7 +481,7 @@ actions = st.lists(
 
 @pytest.mark.parametrize("back", [False, True])
 @settings(
-    max_examples=40,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

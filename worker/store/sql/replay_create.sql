@@ -4,4 +4,4 @@ VALUES (
     CASE WHEN %(kind)s = 'in_place' THEN nextval('replay_generations') END,
     %(model_id)s, %(group)s, %(topics)s, %(range)s, %(files)s
 )
-ON CONFLICT (name) DO NOTHING
+ON CONFLICT DO NOTHING
