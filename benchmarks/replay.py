@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -155,11 +155,7 @@ def _backlog(settings: Settings, posts: int) -> None:
 @contextmanager
 def _live(settings: Settings, rate: float) -> Iterator[None]:
     """Posts at a steady rate, created as they are sent."""
-    texts = [
-        json.loads(record.value).get("text", "")
-        for record in generate(2_000, seed=11, end=datetime.now(UTC)).records
-        if record.value is not None and record.value.startswith(b"{")
-    ]
+    texts = _texts()
     stop = Event()
 
     def send() -> None:
@@ -189,6 +185,14 @@ def _live(settings: Settings, rate: float) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(5)
+
+
+def _texts() -> list[str]:
+    texts = []
+    for record in generate(2_000, seed=11, end=datetime.now(UTC)).records:
+        with suppress(ValueError, KeyError, TypeError):
+            texts.append(json.loads(record.value or b"")["text"])
+    return texts
 
 
 def _run(settings: Settings, *arguments: str) -> subprocess.Popen[bytes]:

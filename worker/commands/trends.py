@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from io import TextIOWrapper
@@ -24,7 +24,7 @@ from worker.errors import WorkerError
 from worker.posts.hashtags import hashtags_given
 from worker.settings import load_settings
 from worker.store.connection import connect
-from worker.store.trend_events import read_events
+from worker.store.trend_events import read_events, read_model_runs
 from worker.store.trends import read_known, read_newest, read_oldest, read_trends, read_values
 from worker.trends import DIMENSIONS, Events, Trends
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _CANDIDATES: Final = 5_000
 """Values that a misspelt one is compared with, those with the most posts."""
 _MINUTE: Final = timedelta(minutes=1)
+MOST_ROWS: Final = 100_000
+"""Values times windows: some kilobytes each, once they are a document."""
 _NO_EVENTS: Final = Events()
 _NOTHING: Final = (
     "There are no trends yet: no post was labelled so far. `emotion-worker publish` loads posts "
@@ -136,13 +138,20 @@ def command(
         raise click.BadParameter(f"{plot} must end in .png.", param_hint="--plot")
     if plot is not None and not plot.parent.is_dir():
         raise click.BadParameter(f"there is no folder {plot.parent}.", param_hint="--plot")
-    wanted = _Wanted(width, step, dimension, value, since, until, limit, spikes and not as_csv)
+    wanted = _Wanted(
+        width,
+        step,
+        dimension,
+        value,
+        since,
+        until,
+        limit,
+        spikes and (not as_csv or plot is not None),
+    )
     settings = load_settings(env_file)
     found = _read(settings.database, wanted, now=datetime.now(UTC))
     quiet = as_json or as_csv
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A hashtag may be in any script, and a terminal of few.
-        sys.stdout.reconfigure(errors="replace")
+    _ready_stdout(as_csv=as_csv)
     for notice in found.notices:
         click.echo(notice, err=quiet)
     trends, events = found.trends, found.events
@@ -187,10 +196,24 @@ class _Found:
     notices: tuple[str, ...] = ()
 
 
+def _ready_stdout(*, as_csv: bool) -> None:
+    """A hashtag may be in any script, and a terminal of few; a file is read by machines."""
+    if not isinstance(sys.stdout, TextIOWrapper):
+        return
+    if as_csv and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    else:
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _checked(dimension: str, value: str | None) -> str | None:
     """The value, spelt as the worker does."""
     if value is None:
         return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is not valid UTF-8.", param_hint="--value") from None
     if dimension == "all":
         raise click.UsageError("--value needs --by: platform, lang, hashtag or topic.")
     if dimension != "hashtag":
@@ -240,7 +263,9 @@ def _read(url: str, wanted: _Wanted, *, now: datetime) -> _Found:
             limit=wanted.limit,
         )
         events = _NO_EVENTS
-        if wanted.spikes and not trends.empty:
+        if not trends.empty and not wanted.spikes:
+            events = replace(events, runs=read_model_runs(connection, since=since, until=until))
+        elif not trends.empty:
             # An hour that has hardly begun looks quiet: the last one ends with the data.
             end = min(until, min(newest, now) + _MINUTE)
             with Console(stderr=True).status("searching for spikes"):
@@ -274,6 +299,11 @@ def _range(
         raise click.UsageError(
             f"That makes {(until - since) // pace:,} windows, over {MAX_WINDOWS:,}: choose a "
             f"wider {'--window' if wanted.step is None else '--step'} or a later --since."
+        )
+    if wanted.value is None and wanted.limit * ((until - since) // pace) > MOST_ROWS:
+        raise click.UsageError(
+            f"--limit {wanted.limit} over {(until - since) // pace:,} windows is too much to hold: "
+            "choose fewer values, or fewer windows."
         )
     return since, until
 

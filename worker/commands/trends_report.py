@@ -55,8 +55,9 @@ def document(
 def table(trends: Trends | None) -> str:
     """The same rows as CSV, with a header."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    csv.writer(text, lineterminator="\n").writerow(_COLUMNS)
+    # Names in quotes: some hold a line end of their own.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for row in _rows(trends):
         figures = _figures(row)
         writer.writerow(str(f).lower() if isinstance(f, bool) else f for f in figures)

@@ -69,9 +69,10 @@ def read_events(
                 notes.append("this role may not read what emotion_spikes needs")
                 break
             if notices:
-                # Before this hour there is still less to compare with.
+                # Silent nights have no such hours of before, and are no reason to stop at.
                 notes.append(notices[0].removeprefix("emotion_spikes: "))
-                break
+                notices.clear()
+                continue
             searched = at - _HOUR
             for row in rows:
                 # Without a score it is no spike: it says why the hour was not compared.

@@ -255,18 +255,14 @@ def build(
         since: The first step's start, aligned to it.
         until: The last window's end.
         complete_until: A time up to which everything was read, or None if unknown. Reading is
-            complete in order of time, so that it also answers for windows without a row.
+            complete in order of time, so that it also answers for windows without a row. The rows
+            themselves cannot tell: a window's is made of the minutes in which there were posts.
         step: From one window to the next, where they roll.
         totals: Where they do, the whole range as one window that starts with `since`.
     """
     cells = _cells(rows)
     whole = None if totals is None else _cells(totals)
     pace = width if step is None else step
-    known = max(
-        (row.bucket + pace for cell in cells.values() for row in cell.values() if row.complete),
-        default=None,
-    )
-    horizon = max((time for time in (known, complete_until) if time is not None), default=None)
     starts = window_starts(since, until, pace)
     return Trends(
         dimension=dimension,
@@ -278,17 +274,17 @@ def build(
                 dimension,
                 value,
                 tuple(
-                    _window(start, cells.get((value, start), {}), start + pace, horizon)
+                    _window(start, cells.get((value, start), {}), start + pace, complete_until)
                     for start in starts
                 ),
                 None
                 if whole is None
-                else _window(since, whole.get((value, since), {}), until, horizon),
+                else _window(since, whole.get((value, since), {}), until, complete_until),
             )
             for value in values
         ),
         step=step,
-        complete_until=horizon,
+        complete_until=complete_until,
     )
 
 
