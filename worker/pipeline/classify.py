@@ -6,6 +6,7 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from worker.health import Pulse
+from worker.pipeline.backfill import Pace
 from worker.pipeline.labelling import label_items
 from worker.source import TopicPartition
 from worker.store.interface import LabelledBatch
@@ -31,12 +32,14 @@ class ClassifyStage:
         generation: int = 0,
         replay: ReplayTurn | None = None,
         shadow: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self._classifier = classifier
         self._model_id = model_id
         self._generation = generation
         self._replay = replay
         self._shadow = shadow
+        self._pace = Pace() if pace is None else pace
         self._assignment = assignment
         self._channels = channels
         self._pulse = Pulse()
@@ -59,6 +62,8 @@ class ClassifyStage:
             return True
         if batch is None:
             return False
+        self._keep_pace()
+        self._pace.took(len(batch.items))
         with self._channels.metrics.timed("classify"):
             labelled = self.label(batch)
         while labelled.spans and not self._channels.inbox.put(labelled, timeout_s):
@@ -66,6 +71,14 @@ class ClassifyStage:
             if self._channels.abandoned.is_set():
                 return False
         return True
+
+    def _keep_pace(self) -> None:
+        """Waits before a batch, not before a poll: one brings posts for many batches.
+
+        The queue fills up meanwhile, and the poll stage holds what it reads.
+        """
+        while self._pace.waits() and not self._channels.stopping.wait(0.05):
+            self._pulse.beat()
 
     def label(self, batch: MicroBatch) -> LabelledBatch:
         """Labels what of the batch is still ours."""

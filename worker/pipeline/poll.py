@@ -10,7 +10,6 @@ from queue import Empty
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import OutOfLogError, SourceUnavailableError
-from worker.pipeline.backfill import Pace
 from worker.pipeline.backlog import Backlog
 from worker.pipeline.beats import Beats
 from worker.pipeline.channels import STALL_S, Every
@@ -67,7 +66,6 @@ class PollStage:
         stall_s: WORKER_STALL_SECONDS.
         targets: For `--drain`: the end offsets that the group must reach; None goes on for ever.
         window: What of the logs a replay reads; None: all.
-        pace: How fast it may.
         decode: Reads records, by their topics' formats.
         wall: Wall clock, UTC.
         clock: Seconds, monotonic.
@@ -87,7 +85,6 @@ class PollStage:
         stall_s: float = STALL_S,
         targets: Mapping[Partition, int] | None = None,
         window: Window | None = None,
-        pace: Pace | None = None,
         decode: Callable[[Record], Decoded] = decode_post,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -101,7 +98,6 @@ class PollStage:
         )
         self._targets = targets
         self._window = window
-        self._pace = Pace() if pace is None else pace
         self._wall = wall
         self._readings = Readings(assignment)
         self._backlog = Backlog(channels, batcher.limits)
@@ -255,7 +251,7 @@ class PollStage:
         # A full queue stops the reading, never the polling: a member that does not poll is put
         # out of the group.
         self._holds.only(self._intake.full() | self._read_out())
-        self._holds.all(bool(self._backlog) or self._pace.waits())
+        self._holds.all(bool(self._backlog))
         wait = POLL_S
         if self._claiming.waiting or self._holds.full:
             wait = 0.02
@@ -272,7 +268,6 @@ class PollStage:
         for taken in self._intake.take(polled, held=self._holds.full):
             self._lags.read(taken.place, taken.polled)
             self._hand_on(taken.reading, taken.items, taken.polled.end)
-            self._pace.took(len(taken.items))
 
     def _read_out(self) -> set[TopicPartition]:
         """Those that a replay has read to their end."""

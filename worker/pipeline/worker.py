@@ -150,7 +150,6 @@ class Worker:
                 stall_s=self._settings.stall_seconds,
                 targets=targets,
                 window=None if backfill is None else backfill.window,
-                pace=None if backfill is None else backfill.pace,
             )
             threads = self._threads(model_id)
             self._keep_up()
@@ -200,6 +199,7 @@ class Worker:
             generation=0 if backfill is None else backfill.generation,
             replay=None if backfill is None else backfill.replay,
             shadow=backfill is not None and backfill.shadow,
+            pace=None if backfill is None else backfill.pace,
         )
         store = StoreStage(
             self._store,
