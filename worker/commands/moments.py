@@ -7,6 +7,15 @@ from datetime import UTC, datetime
 import click
 
 
+def zoned_time(text: str) -> datetime | None:
+    """`text`, as RFC 3339, in UTC; None if it is no time or has no zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if time.tzinfo is None else time.astimezone(UTC)
+
+
 class Moment(click.ParamType["datetime | str"]):
     """A time with a zone (RFC 3339); where it is allowed, `now` stays as it is."""
 
@@ -24,15 +33,12 @@ class Moment(click.ParamType["datetime | str"]):
         """Reads it."""
         if not isinstance(value, str) or (self._now and value == "now"):
             return value
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            time = None
-        if time is None or time.tzinfo is None:
+        time = zoned_time(value)
+        if time is None:
             self.fail(
                 f"{value!r} is no time with a zone, as 2026-03-01T12:00:00Z"
                 + (", nor now." if self._now else "."),
                 param,
                 ctx,
             )
-        return time.astimezone(UTC)
+        return time

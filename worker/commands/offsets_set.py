@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path  # noqa: TC003 - click reads it at run time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.commands.moments import zoned_time
 from worker.commands.options import env_file_option, setting_option
 from worker.commands.tables import plain_table, print_table
 from worker.errors import SettingsError, WorkerError
+from worker.posts.times import to_ms
 from worker.settings import load_settings
 from worker.store.connection import connect, errors_for_people
 from worker.store.offsets import move, read_positions
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 Target = str | int | datetime
 """Where to: `earliest`, `latest`, an offset, or the first record that is not older than a time."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class _To(click.ParamType["Target"]):
     """`earliest`, `latest`, an offset, or a time."""
@@ -44,18 +44,15 @@ class _To(click.ParamType["Target"]):
             return value
         if value.isascii() and value.isdecimal():
             return int(value)
-        try:
-            time = datetime.fromisoformat(value)
-        except ValueError:
-            time = None
-        if time is None or time.tzinfo is None:
+        time = zoned_time(value)
+        if time is None:
             self.fail(
                 f"{value!r} is neither earliest, latest, an offset, nor a time with a zone, as "
                 "2026-03-01T12:00:00Z.",
                 param,
                 ctx,
             )
-        return time.astimezone(UTC)
+        return time
 
 
 @click.command("set")
@@ -182,8 +179,7 @@ def _at(
             settings,
             log,
             numbers,
-            # Rounded up: what is within the millisecond before the time is older.
-            -((_EPOCH - time) // timedelta(milliseconds=1)),
+            to_ms(time),
             lambda records: progress.advance(task, records),
         )
 

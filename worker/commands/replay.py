@@ -146,14 +146,12 @@ def command(
         raise click.UsageError("--from-files takes one --topic: what the posts count under.")
     if patterns and (dry_run or resume):
         raise click.UsageError("--from-files takes neither --dry-run nor --resume.")
-    _ = (
-        settings.database,
-        patterns or settings.kafka,
-    )  # missing ones are said before the model is loaded
+    # Missing ones are said before the model is loaded.
+    _ = settings.database, patterns or settings.kafka
     leave_on_signals(_UNFINISHED)
 
     from worker.replay import Request  # noqa: PLC0415 - the store and Kafka take a second
-    from worker.replay.begin import check_name  # noqa: PLC0415
+    from worker.replay.begin import check  # noqa: PLC0415
     from worker.replay.files import find_files  # noqa: PLC0415
 
     request = Request(
@@ -165,13 +163,11 @@ def command(
         resume=resume,
         files=tuple(find_files(patterns, topics[0])) if patterns else (),
     )
-    check_name(name)
+    check(request)
     with suppress(OSError):
         os.nice(BEHIND)
     classifier = classifier_of(settings)
     if dry_run:
-        if since and isinstance(until, datetime) and since >= until:
-            raise click.UsageError("--from must be before --to.")
         _say_estimate(_estimate(settings, classifier, request), rate)
         return
     done = _run(settings, classifier, request, rate=rate, most_live_lag=max_live_lag, shown=shown)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from worker.commands.near_misses import did_you_mean
 from worker.commands.options import env_file_option
 from worker.commands.tables import plain_table, print_table
 from worker.commands.trends_report import iso
@@ -155,8 +156,6 @@ def find(session: Session, name: str) -> Replay:
     for one in found:
         if one.plan.name == name:
             return one
-    from worker.commands.trends import did_you_mean  # noqa: PLC0415 - only where one erred
-
     alike = did_you_mean(name, [one.plan.name for one in found])
     raise WorkerError(
         f"There is no replay {name}.{alike or ' `emotion-worker replays` lists them.'}"

@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from worker.charts.standouts import render_events
 from worker.charts.terminal import render_terminal
+from worker.commands.near_misses import did_you_mean
 from worker.commands.options import env_file_option
 from worker.commands.tables import stdout_console
 from worker.commands.trends_report import document, table
@@ -330,13 +330,6 @@ def _notices(trends: Trends, wanted: _Wanted, newest: datetime, now: datetime) -
 def _unknown(dimension: str, value: str, known: Iterable[str], elsewhere: list[str]) -> WorkerError:
     hint = f" Did you mean --by {elsewhere[0]}?" if elsewhere else did_you_mean(value, known)
     return WorkerError(f"--value: no post was ever counted for the {dimension} {value!r}.{hint}")
-
-
-def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """A question that names up to three of `known` that look like `value`; empty without any."""
-    folded = {name.casefold(): name for name in known}
-    found = [folded[name] for name in get_close_matches(value.casefold(), folded, cutoff=0.7)]
-    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _show(trends: Trends, events: Events, limit: int) -> None:

@@ -64,6 +64,11 @@ def plausible(time: datetime, *, field: str, timestamp_ms: int) -> datetime:
     return time
 
 
+def to_ms(time: datetime) -> int:
+    """Epoch milliseconds, rounded up: a record within the millisecond before is older."""
+    return -((_EPOCH - time) // timedelta(milliseconds=1))
+
+
 def from_microseconds(given: int, *, field: str) -> datetime:
     """An epoch number of microseconds as a time, in UTC.
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from worker.errors import SettingsError, WorkerError
+from worker.pipeline.backfill import Window
 from worker.posts.place import Partition
+from worker.posts.times import to_ms
 from worker.source.lookup import offsets_at, topic_log
 from worker.store import replays
 from worker.store.replays import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
 
     from worker.replay.files import File
     from worker.settings import Settings
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from worker.store.session import Session
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,6 @@ def begin(
     request: Request,
     *,
     model_id: int,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> Replay:
     """Makes the replay, or joins the one of that name.
 
@@ -65,19 +65,16 @@ def begin(
         session: With the database.
         request: What was asked for.
         model_id: The classifier's row.
-        advance: Told how many records the search for the first one has gone past.
 
     Raises:
         SettingsError: The name or the range cannot be.
         WorkerError: There is another replay of that name, or the range lies below the label floor.
         DependencyError: The broker or the database cannot be reached.
     """
-    check_name(request.name)
-    if request.since and request.until and request.since >= request.until:
-        raise SettingsError("--from must be before --to.")
+    check(request)
     found = session.run(lambda c: replays.read_replays(c, request.name))
     if found:
-        return _join(settings, session, found[0], request, model_id=model_id, advance=advance)
+        return _join(settings, session, found[0], request, model_id=model_id)
     if request.resume:
         raise WorkerError(
             f"There is no replay {request.name} to resume. `emotion-worker replays` lists them; "
@@ -95,7 +92,7 @@ def begin(
         files=bool(request.files),
     )
     _above_floor(session, plan)
-    logs = _logs(settings, plan, request, plan.since, advance)
+    logs = _logs(settings, plan, request, plan.since)
     made = session.run(lambda c: replays.create(c, plan, logs))
     found = session.run(lambda c: replays.read_replays(c, request.name))
     if not found:
@@ -104,7 +101,7 @@ def begin(
             "Take another name."
         )
     if not made:  # somebody was faster; what they captured counts
-        return _join(settings, session, found[0], request, model_id=model_id, advance=advance)
+        return _join(settings, session, found[0], request, model_id=model_id)
     return found[0]
 
 
@@ -113,23 +110,24 @@ def _logs(
     plan: Plan,
     request: Request,
     since: datetime | None,
-    advance: Callable[[int], None],
 ) -> dict[Partition, tuple[int, int]]:
     if request.files:
         return {file.log: (0, file.lines) for file in request.files}
-    return capture(settings, plan.topics, since, advance)
+    return capture(settings, plan.topics, since)
 
 
-def check_name(name: str) -> None:
-    """Makes sure that a group and a row can be called so.
+def check(request: Request) -> None:
+    """Makes sure that a group and a row can be called so, and that there is a range.
 
     Raises:
-        SettingsError: They cannot.
+        SettingsError: They cannot, or there is none.
     """
-    if _NAME.fullmatch(name) is None:
+    if request.since and request.until and request.since >= request.until:
+        raise SettingsError("--from must be before --to.")
+    if _NAME.fullmatch(request.name) is None:
         raise SettingsError(
-            f"--name {name!r}: use 1 to 100 letters, digits, dots, dashes and underscores, the "
-            "first a letter or digit."
+            f"--name {request.name!r}: use 1 to 100 letters, digits, dots, dashes and underscores, "
+            "the first a letter or digit."
         )
 
 
@@ -137,7 +135,6 @@ def capture(
     settings: Settings,
     topics: Sequence[str],
     since: datetime | None,
-    advance: Callable[[int], None] = lambda _: None,
 ) -> dict[Partition, tuple[int, int]]:
     """First offset and end of each partition: from the first record of `since` on, to the end."""
     found: dict[Partition, tuple[int, int]] = {}
@@ -145,7 +142,7 @@ def capture(
         log = topic_log(settings, topic)
         starts = {number: first for number, (first, _) in log.bounds.items()}
         if since is not None:
-            starts = offsets_at(settings, log, sorted(log.bounds), to_ms(since), advance)
+            starts = offsets_at(settings, log, sorted(log.bounds), to_ms(since))
         found |= _bounded(log, starts)
     return found
 
@@ -157,9 +154,13 @@ def _bounded(log: TopicLog, starts: Mapping[int, int]) -> dict[Partition, tuple[
     }
 
 
-def to_ms(time: datetime) -> int:
-    """Epoch milliseconds, rounded up: a record within the millisecond before is older."""
-    return -((_EPOCH - time) // timedelta(milliseconds=1))
+def window(ends: Mapping[Partition, int], since: datetime | None, until: datetime | None) -> Window:
+    """What of the logs lies before `ends` and is of these times."""
+    return Window(
+        ends,
+        None if since is None else to_ms(since),
+        None if until is None else to_ms(until),
+    )
 
 
 def _above_floor(session: Session, plan: Plan) -> None:
@@ -183,7 +184,6 @@ def _join(
     request: Request,
     *,
     model_id: int,
-    advance: Callable[[int], None],
 ) -> Replay:
     plan = replay.plan
     if replay.state not in {"running", "finished"}:
@@ -228,28 +228,40 @@ def _join(
             )
         return replay
     _extend(
-        session, replay.plan, asked, lambda since: _logs(settings, asked, request, since, advance)
+        session,
+        asked,
+        before=plan.until,
+        known=known,
+        capture_from=lambda since: _logs(settings, asked, request, since),
     )
     return session.run(lambda c: replays.read_replays(c, plan.name))[0]
 
 
 def _extend(
     session: Session,
-    plan: Plan,
     asked: Plan,
+    *,
+    before: datetime | None,
+    known: Collection[Partition],
     capture_from: Callable[[datetime | None], dict[Partition, tuple[int, int]]],
 ) -> None:
-    """Lets it read to the ends that the logs have now; what it passed over as too late, again."""
-    before = plan.until
+    """Lets it read to the ends that the logs have now; what it passed over as too late, again.
+
+    Args:
+        session: With the database.
+        asked: As it is to be from now on.
+        before: Where its range ended.
+        known: The partitions that it reads.
+        capture_from: First offset and end of each partition, from a time on.
+    """
     if before is not None and asked.until is not None and asked.until < before:
         raise WorkerError(
             f"The replay {asked.name} has read to {before:%FT%TZ} already; --to must be later."
         )
     logs = capture_from(before or asked.since)
-    known = {one.partition for one in session.run(lambda c: replays.read_stretches(c, plan.name))}
-    if before is not None and logs.keys() - known:
+    if before is not None and (new := logs.keys() - known):
         # Partitions that came since are read from the beginning of the range.
         whole = capture_from(asked.since)
-        logs |= {place: whole[place] for place in logs.keys() - known if place in whole}
+        logs |= {place: whole[place] for place in new if place in whole}
     again = {} if before is None or asked.until == before else logs
     session.run(lambda c: replays.extend(c, asked, logs, again=again))

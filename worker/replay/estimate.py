@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from worker.batching import Item
-from worker.pipeline.backfill import Window
 from worker.pipeline.labelling import label_items
 from worker.posts import Post
 from worker.posts.formats import by_topic
-from worker.replay.begin import to_ms
+from worker.replay.begin import window
 from worker.source.lookup import read_some
 
 if TYPE_CHECKING:
@@ -73,14 +72,10 @@ def estimate(
     Raises:
         DependencyError: The broker cannot be reached, or does not answer in time.
     """
-    window = Window(
-        {place: end for place, (_, end) in logs.items()},
-        None if since is None else to_ms(since),
-        None if until is None else to_ms(until),
-    )
+    wanted_of = window({place: end for place, (_, end) in logs.items()}, since, until)
     starts = {place: start for place, (start, end) in logs.items() if start < end}
     records = read_some(settings, starts, SAMPLE) if starts else []
-    wanted = [one for one in records if window.holds(one)]
+    wanted = [one for one in records if wanted_of.holds(one)]
     decode = by_topic(settings.formats or ())
     posts = [Item(one, decoded) for one in wanted if isinstance(decoded := decode(one), Post)][
         :LABELLED

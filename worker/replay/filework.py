@@ -19,7 +19,7 @@ from worker.pipeline.labelling import label_items
 from worker.posts import Post, Rejection, Skipped
 from worker.posts.formats import by_topic
 from worker.posts.place import Span
-from worker.replay.begin import to_ms
+from worker.posts.times import to_ms
 from worker.replay.files import records
 from worker.replay.live import LiveLag
 from worker.replay.standing import Noting

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worker.pipeline import Worker
-from worker.pipeline.backfill import Backfill, Pace, Window
-from worker.replay.begin import to_ms
+from worker.pipeline.backfill import Backfill, Pace
+from worker.replay.begin import window
 from worker.replay.live import LiveLag
 from worker.replay.standing import Noting
 from worker.store import replays
@@ -62,11 +62,7 @@ class Replaying:
             self._settings,
             classifier,
             backfill=Backfill(
-                Window(
-                    {one.partition: one.end for one in stretches},
-                    None if plan.since is None else to_ms(plan.since),
-                    None if plan.until is None else to_ms(plan.until),
-                ),
+                window({one.partition: one.end for one in stretches}, plan.since, plan.until),
                 ReplayTurn(plan.name, replay.revision),
                 generation=replay.generation or 0,
                 shadow=plan.kind == "shadow",

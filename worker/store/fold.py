@@ -6,16 +6,15 @@ Pure: the writer reads the rows, this decides, the writer changes the rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from worker.posts import Label, Rejection
-from worker.posts.order import merge, standing
+from worker.posts import Label, RecordRef, Rejection
+from worker.posts.order import Standing, merge, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from worker.posts.order import Standing
     from worker.store.interface import Entry
 
 Identity = tuple[str, str]
@@ -27,6 +26,26 @@ def columns(identities: Sequence[Identity]) -> dict[str, object]:
     return {
         "platforms": [platform for platform, _ in identities],
         "post_ids": [post_id for _, post_id in identities],
+    }
+
+
+def places(labels: Sequence[tuple[Identity, datetime]]) -> dict[str, object]:
+    """Where labels lie, as the queries take it: a column each, and the bounds of their times.
+
+    The bounds let the planner leave out the day partitions that hold none of them.
+    """
+    times = [time for _, time in labels]
+    return columns([identity for identity, _ in labels]) | {
+        "times": times,
+        "oldest": min(times),
+        "newest": max(times),
+    }
+
+
+def standings(rows: Iterable[Sequence[Any]]) -> dict[Identity, Standing]:
+    """What stands for each post, of rows of its key, created_at, version, generation and place."""
+    return {
+        (row[0], row[1]): Standing(RecordRef(*row[5:9]), row[2], row[3], row[4]) for row in rows
     }
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.posts import RecordRef
-from worker.posts.order import Standing
-from worker.store.fold import columns, fold, identity_of
+from worker.store.fold import columns, fold, identity_of, standings
 from worker.store.queries import query
 
 if TYPE_CHECKING:
@@ -39,11 +37,7 @@ def merge_kept(
     rows = cursor.execute(
         query("kept_lock"), {**columns(identities), "generation": generation}
     ).fetchall()
-    kept = {
-        (str(row[0]), str(row[1])): Standing(RecordRef(*row[5:9]), row[2], row[3], row[4])  # type: ignore[arg-type]
-        for row in rows
-        if row[3] is not None
-    }
+    kept = standings(row for row in rows if row[3] is not None)
     known = {(row[0], row[1]) for row in rows}
     mine = [ordinal for ordinal in ordinals if identity_of(entries[ordinal]) in known]
     winners = fold(entries, mine, kept, batch.generation).winners

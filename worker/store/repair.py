@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from worker.errors import WorkerError
 from worker.posts import LABELS
 from worker.store.connection import connect, errors_for_people
-from worker.store.fold import columns
+from worker.store.fold import columns, places
 from worker.store.locks import hold_repair, lock_partitions, share_policy
 from worker.store.queries import query
 from worker.store.verify import begin_snapshot
@@ -253,23 +253,18 @@ def _mend(
         if without:
             hashes = [session.hasher.post(platform, post_id) for platform, post_id, _ in without]
             made = cursor.execute(
-                query("repair_identities"), _labels(without) | {"hashes": hashes}
+                query("repair_identities"), _places(without) | {"hashes": hashes}
             ).fetchall()
         cursor.execute(query("lock_identities"), keys)
         if labels:
-            removed = cursor.execute(query("repair_labels"), _labels(labels)).fetchall()
+            removed = cursor.execute(query("repair_labels"), _places(labels)).fetchall()
         lost = cursor.execute(query("repair_lost"), keys).fetchall()
     connection.commit()
     return _Mended([row[0] for row in made], [row[0] for row in removed], lost)
 
 
-def _labels(labels: Sequence[tuple[str, str, datetime]]) -> dict[str, object]:
-    times = [time for _, _, time in labels]
-    return columns([(platform, post_id) for platform, post_id, _ in labels]) | {
-        "times": times,
-        "oldest": min(times),
-        "newest": max(times),
-    }
+def _places(labels: Sequence[tuple[str, str, datetime]]) -> dict[str, object]:
+    return places([((platform, post_id), time) for platform, post_id, time in labels])
 
 
 def _correct(connection: psycopg.Connection, *, cells: Sequence[_Row]) -> list[datetime]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.posts import RecordRef
-from worker.posts.order import Standing
-from worker.store.fold import columns, fold, identity_of, settled
+from worker.store.fold import columns, fold, identity_of, settled, standings
 from worker.store.policy import erased
 from worker.store.queries import query
 from worker.store.session import ErasedMeanwhileError
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from worker.posts.order import Standing
     from worker.store.fold import Identity
     from worker.store.interface import LabelledBatch
     from worker.store.policy import Policy
@@ -85,7 +84,4 @@ def _lock(cursor: Cursor, replay: str, identities: Sequence[Identity]) -> dict[I
     rows = cursor.execute(
         query("shadow_lock"), {**columns(sorted(identities)), "replay": replay}
     ).fetchall()
-    return {
-        (row[0], row[1]): Standing(RecordRef(*row[4:8]), row[2], row[3])  # type: ignore[arg-type,misc]
-        for row in rows
-    }
+    return standings(rows)

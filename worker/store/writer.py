@@ -9,10 +9,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from worker.posts import Post, RecordRef, Rejection
-from worker.posts.order import Standing
 from worker.posts.place import Partition, partition_of
 from worker.store import dead_letters, shadow
-from worker.store.fold import columns, fold, identity_of, settled
+from worker.store.fold import columns, fold, identity_of, places, settled, standings
 from worker.store.interface import Written
 from worker.store.kept import merge_kept
 from worker.store.load import Hasher, load
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from worker.posts.order import Standing
     from worker.posts.place import Span
     from worker.store.fold import Identity
     from worker.store.interface import Entry, LabelledBatch
@@ -72,8 +72,8 @@ def write(
     if not spans:
         return Written({}, fenced, repeated, kept)
     counts: dict[Partition, Counter[str]] = {span.partition: Counter() for span in spans}
-    places = [batch.ledger or partition_of(entry.record.ref) for entry in batch.entries]
-    ordinals = [ordinal for ordinal, place in enumerate(places) if place in counts]
+    ledgers = [batch.ledger or partition_of(entry.record.ref) for entry in batch.entries]
+    ordinals = [ordinal for ordinal, place in enumerate(ledgers) if place in counts]
     if batch.letters:
         ordinals = dead_letters.still_new(cursor, batch.letters, ordinals)
 
@@ -91,7 +91,7 @@ def write(
         kept |= {RecordRef(*row[:4]) for row in rows if row[4]}  # type: ignore[arg-type]
 
     for ordinal in ordinals:
-        counts[places[ordinal]][outcomes[ordinal]] += 1
+        counts[ledgers[ordinal]][outcomes[ordinal]] += 1
     _advance(cursor, spans, counts, group)
     sound = {
         place.topic for place, count in counts.items() if count.total() > count["dead_lettered"]
@@ -259,19 +259,12 @@ def keep_topics(
         outdated: Where each label lies that is replaced.
         ordinals: Of the batch's posts that replace them.
     """
-    live = [(key, time) for key, time in outdated.items() if time is not None]
-    if live:
-        times = [time for _, time in live]
-        cursor.execute(
-            query("keep_topics"),
-            {
-                **columns([key for key, _ in live]),
-                "times": times,
-                "oldest": min(times),
-                "newest": max(times),
-                "ordinals": list(ordinals),
-            },
-        )
+    if live := _live(outdated):
+        cursor.execute(query("keep_topics"), {**places(live), "ordinals": list(ordinals)})
+
+
+def _live(outdated: Mapping[Identity, datetime | None]) -> list[tuple[Identity, datetime]]:
+    return [(key, time) for key, time in outdated.items() if time is not None]
 
 
 def _erased_since(cursor: Cursor, ordinals: Sequence[int]) -> bool:
@@ -287,11 +280,7 @@ def _names_author(entry: Entry) -> bool:
 
 def lock_identities(cursor: Cursor, identities: Sequence[Identity]) -> dict[Identity, Standing]:
     """Locks the rows of these posts, in the order of all writers; what stands for each."""
-    rows = cursor.execute(query("lock_identities"), columns(identities)).fetchall()
-    return {
-        (row[0], row[1]): Standing(RecordRef(*row[5:9]), row[2], row[3], row[4])  # type: ignore[arg-type,misc]
-        for row in rows
-    }
+    return standings(cursor.execute(query("lock_identities"), columns(identities)).fetchall())
 
 
 def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) -> int:
@@ -304,19 +293,10 @@ def remove_labels(cursor: Cursor, outdated: Mapping[Identity, datetime | None]) 
     Raises:
         LabelsMovedError: One is not there.
     """
-    live = [(key, time) for key, time in outdated.items() if time is not None]
+    live = _live(outdated)
     if not live:
         return 0
-    times = [time for _, time in live]
-    cursor.execute(
-        query("remove_labels"),
-        {
-            **columns([key for key, _ in live]),
-            "times": times,
-            "oldest": min(times),
-            "newest": max(times),
-        },
-    )
+    cursor.execute(query("remove_labels"), places(live))
     if cursor.rowcount != len(live):
         raise LabelsMovedError(
             f"{len(live)} live posts had {cursor.rowcount} labels where they belong"

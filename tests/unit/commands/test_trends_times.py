@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.commands.trends import did_you_mean
+from worker.commands.near_misses import did_you_mean
 from worker.commands.trends_times import DEFAULT_WINDOWS, MAX_WINDOWS, When, Width, window_range
 from worker.trends import floor
 

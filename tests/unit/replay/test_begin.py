@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.errors import SettingsError
-from worker.replay.begin import check_name, to_ms
+from worker.posts.times import to_ms
+from worker.replay import Request
+from worker.replay.begin import check
 from worker.replay.live import Yielding
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,13 +19,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize("name", ["a", "new-model.2026_03", "9" * 100])
 def test_names(name: str) -> None:
-    check_name(name)
+    check(Request(name))
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "9" * 101, "é", "a/b", "@retry", "a\n"])
 def test_no_names(name: str) -> None:
     with pytest.raises(SettingsError, match="--name"):
-        check_name(name)
+        check(Request(name))
 
 
 @given(st.integers(0, 4_000_000_000_000_000))

@@ -1,5 +1,5 @@
 SELECT
-    s.platform, s.post_id, s.created_at, s.version,
+    s.platform, s.post_id, s.created_at, s.version, 0,
     s.topic, s.topic_id, s.kafka_partition, s.kafka_offset
 FROM shadow_labels s
 JOIN unnest(%(platforms)b::text[], %(post_ids)b::text[]) AS k (platform, post_id)
