@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from trainer.labels import outputs
+from trainer.labels import UNLABELLED, outputs
 
 if TYPE_CHECKING:
     import random
@@ -131,14 +131,14 @@ def augment(text: str, label: int, shares: Augment, rng: random.Random) -> str:
 
     Args:
         text: The post.
-        label: Its label's index among the outputs with `neutral`.
+        label: Its label's index among the outputs with `neutral`, or `UNLABELLED`.
         shares: How often each change is made.
         rng: Where chance comes from.
     """
     for name, change in _CHANGES.items():
         if rng.random() < getattr(shares, name):
             text = change(text, rng)
-    if rng.random() < shares.emoji:
+    if rng.random() < shares.emoji and label != UNLABELLED:
         text = f"{text} {emoji_of(label, rng)}"
     return text
 

@@ -6,7 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import torch
 
+from trainer.labels import NEUTRAL_INDEX
 from trainer.metrics import log_softmax
 
 if TYPE_CHECKING:
@@ -54,6 +56,23 @@ def fit_temperature(
         else:
             low = middle
     return round(math.exp((low + high) / 2), 4)
+
+
+def expect_neutral(network: torch.nn.Module, odds: float) -> None:
+    """Shifts the prior of `neutral`: its logit rises by the logarithm of `odds`, in place.
+
+    Training has a share of neutral posts that the data happened to have; a stream has another one
+    (Saerens et al., 2002, "Adjusting the Outputs of a Classifier to New a Priori Probabilities").
+
+    Args:
+        network: A sequence classifier whose seventh output is `neutral`.
+        odds: How many times the odds of `neutral` are what they were.
+    """
+    heads = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
+    bias = heads[-1].bias
+    assert bias.shape == (NEUTRAL_INDEX + 1,), "the last layer is the head"
+    with torch.no_grad():
+        bias[NEUTRAL_INDEX] += math.log(odds)
 
 
 def choose_threshold(confidence: NDArray[Any], max_uncertain: float = MAX_UNCERTAIN) -> float:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from trainer import evaluate, metrics
 from trainer.encoder import WEIGHTS, sha256
-from trainer.labels import outputs
+from trainer.labels import NEUTRAL, outputs
+from worker.classifier.hardware import cpu_computes_bf16
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,7 +42,8 @@ def load(sources: Sequence[str], recipe: Recipe) -> list[Teacher]:
 
     Args:
         sources: Bundle or run folders.
-        recipe: Its outputs have to be theirs.
+        recipe: Its outputs have to be theirs; one that has `neutral` takes teachers without beside
+            one with it.
 
     Raises:
         SettingsError: One is no model, or has other outputs.
@@ -49,13 +52,17 @@ def load(sources: Sequence[str], recipe: Recipe) -> list[Teacher]:
     teachers = []
     for source in sources:
         model = evaluate.load(source)
-        wanted = outputs(neutral=recipe.neutral)
-        if model.outputs != wanted:
+        if not recipe.neutral and model.outputs != outputs(neutral=False):
             raise SettingsError(
                 f"--teacher {source}: its outputs are {', '.join(model.outputs)}; recipe "
-                f"{recipe.name} has {', '.join(wanted)}"
+                f"{recipe.name} has {', '.join(outputs(neutral=False))}"
             )
         teachers.append(Teacher(model, _about(source)))
+    if recipe.neutral and teachers and not any(NEUTRAL in one.model.outputs for one in teachers):
+        raise SettingsError(
+            f"--teacher {sources[0]}: knows no {NEUTRAL}, which recipe {recipe.name} has; give one "
+            "that does beside it"
+        )
     return teachers
 
 
@@ -70,23 +77,42 @@ def _about(source: str) -> dict[str, str]:
     return about
 
 
-def targets(models: Sequence[evaluate.Model], texts: Sequence[str]) -> NDArray[Any] | None:
+def targets(
+    models: Sequence[evaluate.Model],
+    texts: Sequence[str],
+    *,
+    own: int,
+    say: Callable[[str], None],
+) -> NDArray[Any] | None:
     """Soft targets: the mean of the teachers' calibrated probabilities.
+
+    Args:
+        models: The teachers. One without `neutral` speaks of the first data set's posts alone,
+            none of which is neutral.
+        texts: All training posts.
+        own: How many of them, from the start, are the first data set's.
+        say: Gets a line for people for each teacher.
 
     Returns:
         Shape (texts, outputs), float32; None without teachers.
     """
     if not models:
         return None
-    total = sum(
-        np.exp(
-            metrics.log_softmax(
-                evaluate.predict(
-                    model.network, model.tokenizer, texts, max_length=model.max_length
-                ),
-                model.temperature,
-            )
+    width = max(len(model.outputs) for model in models)
+    total = np.zeros((len(texts), width))
+    speakers = np.zeros((len(texts), 1))
+    for number, model in enumerate(models, 1):
+        known = len(texts) if len(model.outputs) == width else own
+        say(f"teacher {number} of {len(models)}: {known} posts")
+        total[:known, : len(model.outputs)] += _probabilities(model, texts[:known])
+        speakers[:known] += 1
+    return np.asarray(total / speakers, dtype=np.float32)
+
+
+def _probabilities(model: evaluate.Model, texts: Sequence[str]) -> NDArray[Any]:
+    # Twice as fast where the processor computes in it; targets need no more digits.
+    with torch.autocast("cpu", torch.bfloat16, enabled=cpu_computes_bf16()):
+        logits = evaluate.predict(
+            model.network, model.tokenizer, texts, max_length=model.max_length
         )
-        for model in models
-    )
-    return np.asarray(total / len(models), dtype=np.float32)
+    return np.exp(metrics.log_softmax(logits, model.temperature))

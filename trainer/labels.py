@@ -8,6 +8,8 @@ from worker.posts import LABELS
 
 NEUTRAL: Final = "neutral"
 NEUTRAL_INDEX: Final = len(LABELS)
+UNLABELLED: Final = -100
+"""Of a post that only teachers say something about; what torch's cross entropy leaves out."""
 
 
 def outputs(*, neutral: bool) -> tuple[str, ...]:

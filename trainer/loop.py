@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from transformers import Trainer, TrainerCallback
 
 from trainer.augment import augment
+from trainer.labels import UNLABELLED
 from worker.errors import WorkerError
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ class FineTuner(Trainer):
     ) -> Any:  # noqa: ANN401
         """Cross entropy; with teachers, part of it is replaced by their soft targets.
 
+        Posts without a label have those alone.
+
         That part is KL(teachers || student) at the distillation temperature, times its square, so
         that its gradients don't shrink with it (Hinton et al., 2015, "Distilling the Knowledge in
         a Neural Network", section 2).
@@ -144,11 +147,16 @@ class FineTuner(Trainer):
         teacher = inputs.pop("teacher", None)
         logits = self._forward(model, inputs).float()
         weights = self._class_weights
-        loss = functional.cross_entropy(
-            logits,
-            labels,
-            weight=None if weights is None else weights.to(logits.device),
-            label_smoothing=self.args.label_smoothing_factor,
+        loss = (
+            functional.cross_entropy(
+                logits,
+                labels,
+                weight=None if weights is None else weights.to(logits.device),
+                ignore_index=UNLABELLED,
+                label_smoothing=self.args.label_smoothing_factor,
+            )
+            if bool((labels != UNLABELLED).any())
+            else logits.sum() * 0  # the mean over no post is no number
         )
         if teacher is not None:
             temperature = self._distillation_temperature
@@ -237,5 +245,6 @@ class Watch(TrainerCallback):
 
 def balanced_weights(labels: tuple[int, ...], outputs: int) -> torch.Tensor:
     """Weights inverse to how often a label occurs, 1 on average over the posts; (outputs,)."""
-    counts = torch.bincount(torch.tensor(labels), minlength=outputs).double()
-    return (len(labels) / (outputs * counts.clamp_min(1))).float()
+    known = [label for label in labels if label != UNLABELLED]
+    counts = torch.bincount(torch.tensor(known), minlength=outputs).double()
+    return (len(known) / (outputs * counts.clamp_min(1))).float()

@@ -15,7 +15,12 @@ from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from trainer import card, evaluate, metrics, perturb, robustness, sources
-from trainer.calibrate import choose_neutral_threshold, choose_threshold, fit_temperature
+from trainer.calibrate import (
+    choose_neutral_threshold,
+    choose_threshold,
+    expect_neutral,
+    fit_temperature,
+)
 from trainer.labels import outputs
 from trainer.measuring import confidences
 from trainer.quiet import quiet
@@ -105,6 +110,8 @@ def package(
             f"{run.folder}: seed {chosen.seed} has the outputs {', '.join(model.outputs)}, its "
             f"recipe {', '.join(wanted)}"
         )
+    if run.recipe.neutral:
+        expect_neutral(model.network, run.recipe.neutral_odds)
     network = model.network.half().float()
     if not all(bool(torch.isfinite(tensor).all()) for tensor in network.parameters()):
         raise BundleError(f"{run.folder}: seed {chosen.seed} has weights that are no fp16 numbers")

@@ -115,6 +115,9 @@ class Recipe(_Form):
     """Generated posts that negate an emotion ("not happy about ..."), added to training."""
     emoji_posts: int = Field(default=0, ge=0)
     """Generated posts of emoji and hardly a word, added to training."""
+    crossed_posts: int = Field(default=0, ge=0)
+    """Posts without a label, each the beginning of one post of the first data set and the end of
+    another, added to training where `--teacher` gives somebody to say what they are."""
     augment: Augment = Augment()
     """What is done to training posts to make the model bear how people write."""
     emoji: bool = True
@@ -163,6 +166,9 @@ class Recipe(_Form):
     """Share of the teachers' soft targets in the loss, where `--teacher` gives any."""
     distillation_temperature: PositiveFloat = 2.0
     """What both sides' logits are divided by in that share (Hinton et al., 2015, section 2)."""
+    neutral_odds: PositiveFloat = 1.0
+    """How many times the odds of a neutral post, where the model is used, are what they were in
+    training: its logarithm is added to the bias of `neutral` when the bundle is made."""
     temperature_from: Literal["first", "all"] = "first"
     """Whose validation posts the bundle's temperature is fitted on: the first data set's, or all
     sources', each with equal weight."""
@@ -206,16 +212,48 @@ def builtin_names() -> list[str]:
 def load(source: str) -> Recipe:
     """Loads a recipe.
 
+    One that has `extends` is the recipe that this names, but for what it says itself.
+
     Args:
         source: The name of one that comes with the trainer, or a `.toml` or `.json` file (as the
             `recipe.json` of a run).
 
     Raises:
-        SettingsError: There is no such recipe, or it has a wrong field.
+        SettingsError: There is no such recipe, it has a wrong field, or it extends itself.
     """
+    return _parse(source, _content(source))
+
+
+def _content(source: str, extended: tuple[str, ...] = ()) -> dict[str, Any]:
+    if source in extended:
+        raise SettingsError(f"recipe {source}: extends itself, by {' and '.join(extended)}")
+    content = _raw(source)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    return _merge(_content(str(base), (*extended, source)), content)
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """`new` over `old`: tables field by field, sources by their names, all else as a whole."""
+    merged = dict(old)
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[key] = before | value
+        elif key == "sources" and value and before:
+            known = {one.get("name"): one for one in before}
+            changed = {one.get("name"): known.get(one.get("name"), {}) | one for one in value}
+            merged[key] = [*(known | changed).values()]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _raw(source: str) -> dict[str, Any]:
     if source in builtin_names():
         text = (resources.files("trainer") / "recipes" / f"{source}.toml").read_text("utf-8")
-        return _parse(source, tomllib.loads(text))
+        return tomllib.loads(text)
     path = Path(source)
     if not path.is_file():
         raise SettingsError(
@@ -227,7 +265,9 @@ def load(source: str) -> Recipe:
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SettingsError(f"recipe {path}: cannot be read: {error}") from error
-    return _parse(str(path), content)
+    if not isinstance(content, dict):
+        raise SettingsError(f"recipe {path}: is no table of fields")
+    return content
 
 
 def _parse(source: str, content: Any) -> Recipe:  # noqa: ANN401

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer import augment, data, negation
+from trainer.crossing import cross
 from trainer.data import Columns, Dataset, Labelling, Split
-from trainer.labels import NEUTRAL_INDEX, outputs
+from trainer.labels import NEUTRAL_INDEX, UNLABELLED, outputs
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
 
 _MADE_SEED: Final = 20
 _BEFORE_EMOJI: Final = ("", "", "omg ", "me ", "this ", "lol ", "today ")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What is trained on.
+
+    Attributes:
+        split: The posts.
+        own: How many of them, from the start, are the first data set's or made of it.
+    """
+
+    split: Split
+    own: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +49,26 @@ class Corpus:
     first: Dataset
     others: Mapping[str, Dataset] = field(default_factory=dict)
 
-    def fit(self, recipe: Recipe) -> Split:
-        """What is trained on: every source's `train`, and the posts that the recipe has made."""
-        parts = [self.first.split("train")]
+    def fit(self, recipe: Recipe, *, taught: bool = False) -> Fit:
+        """What is trained on: every source's `train`, and the posts that the recipe has made.
+
+        Args:
+            recipe: Says which.
+            taught: Whether there are teachers, who alone can say what crossed posts are.
+        """
+        first = self.first.split("train")
+        parts = [first]
+        if taught:
+            parts.append(_crossed(first, recipe))
+        own = sum(len(part) for part in parts)
         parts += [self.others[source.name].split("train") for source in recipe.sources]
         parts.append(_made(recipe))
-        return Split(
-            tuple(text for part in parts for text in part.texts),
-            tuple(label for part in parts for label in part.labels),
+        return Fit(
+            Split(
+                tuple(text for part in parts for text in part.texts),
+                tuple(label for part in parts for label in part.labels),
+            ),
+            own,
         )
 
     def held_out(self) -> dict[str, Split]:
@@ -196,6 +222,12 @@ def _limit(split: Split, at_most: Mapping[str, int]) -> Split:
         indices.sort(key=lambda i: hashlib.sha256(split.texts[i].encode()).digest())
         kept += indices[:limit]
     return split.take(sorted(kept))
+
+
+def _crossed(first: Split, recipe: Recipe) -> Split:
+    rng = random.Random(_MADE_SEED)  # noqa: S311
+    texts = cross(first.texts, recipe.crossed_posts, rng)
+    return Split(texts, (UNLABELLED,) * len(texts))
 
 
 def _made(recipe: Recipe) -> Split:

@@ -108,9 +108,10 @@ def train(job: Job, *, say: Callable[[str], None]) -> Run:
     recipe = job.recipe
     leads = leading()
     speak = say if leads else _silent
-    fit, held_out = job.corpus.fit(recipe), job.corpus.held_out()
-    _check_labels(fit, recipe)
     teachers = distill.load(job.teachers, recipe)
+    fitted, held_out = job.corpus.fit(recipe, taught=bool(teachers)), job.corpus.held_out()
+    fit = fitted.split
+    _check_labels(fit, recipe)
     run = _open(job, teachers, leads=leads)
     tokenizer = make_tokenizer(job.encoder, recipe.max_length, emoji=recipe.emoji)
     report = datareport.report(job.corpus, fit, tokenizer, recipe)
@@ -119,7 +120,9 @@ def train(job: Job, *, say: Callable[[str], None]) -> Run:
         datareport.write(report, job.output)
     if recipe.logging_dir and not _has_tensorboard():
         speak("no TensorBoard log: the package tensorboard is not installed")
-    targets = distill.targets([teacher.model for teacher in teachers], fit.texts)
+    targets = distill.targets(
+        [teacher.model for teacher in teachers], fit.texts, own=fitted.own, say=speak
+    )
     material = _Material(
         tokenizer,
         fit,

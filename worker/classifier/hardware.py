@@ -61,7 +61,7 @@ def choose_hardware(device: str) -> Hardware:
     if device == "cpu" or (device == "auto" and count == 0):
         return Hardware(
             device=torch.device("cpu"),
-            dtype=torch.bfloat16 if _cpu_computes_bf16() else torch.float32,
+            dtype=torch.bfloat16 if cpu_computes_bf16() else torch.float32,
             policy=BatchPolicy(tokens=8_192, posts=256, linger_s=0.2),
             chunk_tokens=1_024,
             multiple=2,
@@ -90,7 +90,8 @@ def _count_gpus() -> int:
         return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _cpu_computes_bf16() -> bool:
+def cpu_computes_bf16() -> bool:
+    """Whether this processor has instructions for bf16."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in _CPU_BF16)
 

@@ -18,6 +18,7 @@ from trainer import data
 from trainer import run as runs
 from trainer.checkpoints import newest_whole
 from trainer.evaluate import load, predict
+from trainer.labels import UNLABELLED
 from trainer.loop import FineTuner, TrainingError, balanced_weights
 from trainer.sources import Corpus
 from trainer.train import Job, train
@@ -96,6 +97,26 @@ def test_the_loss_is_weighted_cross_entropy_plus_soft_targets(
     at_two = (teacher.log() / 2).softmax(dim=-1)
     soft = (at_two * (at_two.log() - (logits / 2).log_softmax(dim=-1))).sum(dim=-1).mean()
     assert loss.item() == pytest.approx((0.75 * hard + 0.25 * 4 * soft).item(), rel=1e-5)
+
+
+def test_posts_without_a_label_have_soft_targets_alone(
+    encoder: Path, tmp_path: Path, batch: dict[str, torch.Tensor]
+) -> None:
+    tuner = _tuner(encoder, tmp_path)
+    teacher = torch.rand(5, 6).softmax(dim=-1)
+    some = {**batch, "labels": torch.tensor([1, 3, UNLABELLED, 2, UNLABELLED])}
+    loss, outputs = tuner.compute_loss(
+        tuner.model, {**some, "teacher": teacher}, return_outputs=True
+    )
+    logits = outputs["logits"]
+    known = torch.tensor([0, 1, 3])
+    hard = functional.cross_entropy(logits[known], some["labels"][known], label_smoothing=0.1)
+    at_two = (teacher.log() / 2).softmax(dim=-1)
+    soft = (at_two * (at_two.log() - (logits / 2).log_softmax(dim=-1))).sum(dim=-1).mean()
+    assert loss.item() == pytest.approx((0.75 * hard + 0.25 * 4 * soft).item(), rel=1e-5)
+    none = {**batch, "labels": torch.full((5,), UNLABELLED), "teacher": teacher}
+    assert tuner.compute_loss(tuner.model, none).item() == pytest.approx(soft.item(), rel=1e-5)
+    assert balanced_weights((0, 0, 0, 1, UNLABELLED), 2).tolist() == pytest.approx([4 / 6, 2.0])
 
 
 def test_balanced_weights_make_labels_equal() -> None:
@@ -283,13 +304,3 @@ def test_a_students_teachers_are_recorded_and_have_its_outputs(job: Job, run: Ru
     assert [teacher["place"] for teacher in student.teachers] == list(taught.teachers)
     assert runs.load(job.output) == student
     assert student.chosen.val["accuracy"] > 0.9, "it never saw a label but through its teachers"
-    wrong = Job(
-        job.recipe.model_copy(update={"neutral": True, "negated_posts": 30}),
-        job.corpus,
-        job.encoder,
-        job.output.with_name("other"),
-        (2,),
-        teachers=(str(run.folder),),
-    )
-    with pytest.raises(SettingsError, match=r"--teacher .*its outputs are"):
-        train(wrong, say=lambda _: None)

@@ -147,10 +147,48 @@ def test_a_wrong_recipe_file_is_refused(tmp_path: Path, content: str, words: str
 
 
 def test_an_unknown_recipe_lists_those_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"builtin, large, reference"):
+    with pytest.raises(SettingsError, match=r"builtin, .*large, reference"):
         recipes.load("nonsense")
 
 
 def test_every_field_has_a_docstring() -> None:
     bare = [name for name, field in recipes.Recipe.model_fields.items() if not field.description]
     assert not bare
+
+
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    base = recipes.load("builtin")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        'extends = "builtin"\nname = "mine"\n[augment]\ntypo = 0.9\n'
+        '[[sources]]\nname = "goemotions"\nterms = "ask"\n'
+        '[[sources]]\nname = "more"\n'
+    )
+    found = recipes.load(str(mine))
+    assert found.name == "mine"
+    assert found.learning_rate == base.learning_rate
+    assert found.augment == base.augment.model_copy(update={"typo": 0.9})
+    assert [one.name for one in found.sources] == ["goemotions", "more"]
+    assert found.sources[0] == base.sources[0].model_copy(update={"terms": "ask"})
+    none = tmp_path / "none.json"
+    none.write_text(json.dumps({"extends": str(mine), "name": "none", "sources": []}))
+    assert recipes.load(str(none)).sources == ()
+
+
+def test_a_recipe_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(f'extends = "{two}"\nname = "one"\n')
+    two.write_text(f'extends = "{one}"\nname = "two"\n')
+    with pytest.raises(SettingsError, match=r"one\.toml: extends itself, by .*two\.toml"):
+        recipes.load(str(one))
+
+
+def test_each_teacher_of_builtin_is_what_it_says() -> None:
+    first, second, third = (recipes.load(f"builtin-teacher-{n}") for n in (1, 2, 3))
+    assert not first.neutral
+    assert first.sources == ()
+    assert (second.augment.typo, third.augment.typo) == (0.3, 0.5)
+    limits = [one.sources[0].at_most["neutral"] for one in (second, third)]
+    assert limits == [6000, 10000]
+    assert second.crossed_posts == third.crossed_posts == 0
+    assert {one.base for one in (first, second, third)} == {recipes.load("builtin").base}

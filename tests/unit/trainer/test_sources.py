@@ -63,7 +63,7 @@ def test_a_source_speaks_our_labels(places: tuple[str, str]) -> None:
     held_out = corpus.held_out()
     assert held_out["remarks"].texts == ("no",), "several labels never count in validation"
     assert corpus.neutral().texts == ("ok",)
-    fit = corpus.fit(recipe)
+    fit = corpus.fit(recipe).split
     assert len(fit) == 2 + 5
     assert corpus.others["remarks"].fingerprint() != corpus.first.fingerprint()
 
@@ -71,11 +71,11 @@ def test_a_source_speaks_our_labels(places: tuple[str, str]) -> None:
 def test_made_posts_are_the_same_each_time_and_need_no_seed(places: tuple[str, str]) -> None:
     recipe = _recipe(negated_posts=30, emoji_posts=10)
     corpus = sources.load(recipe, places[0], {"remarks": places[1]})
-    first, second = corpus.fit(recipe), corpus.fit(recipe)
+    first, second = corpus.fit(recipe).split, corpus.fit(recipe).split
     assert first == second
     assert len(first) == 7 + 40
     plain = recipe.model_copy(update={"neutral": False})
-    assert 6 not in corpus.fit(plain).labels[7:]
+    assert 6 not in corpus.fit(plain).split.labels[7:]
 
 
 def test_locations_are_given_by_name() -> None:
