@@ -146,6 +146,11 @@ def _training_data(run: Run) -> str:
         lines.append(f"- {recipe.negated_posts:,} generated posts that deny an emotion or don't.")
     if recipe.emoji_posts:
         lines.append(f"- {recipe.emoji_posts:,} generated posts of emoji.")
+    if recipe.crossed_posts and run.teachers:
+        lines.append(
+            f"- {recipe.crossed_posts:,} posts that are halves of two of {run.dataset['name']}'s, "
+            "labelled by the teachers alone."
+        )
     return "## Training data\n\n" + "\n".join(lines)
 
 
@@ -216,6 +221,11 @@ def _taught(run: Run) -> str:
         lines.append(
             f"Distilled from the mean of {names} (weight {recipe.distillation_weight:g}, "
             f"temperature {recipe.distillation_temperature:g})."
+        )
+    if recipe.neutral and recipe.neutral_odds != 1:
+        lines.append(
+            f"The odds of `neutral` are {recipe.neutral_odds:g} times what training made them: most "
+            "posts on a stream are neutral."
         )
     return "".join(f"\n\n{line}" for line in lines)
 

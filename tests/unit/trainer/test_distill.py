@@ -124,3 +124,6 @@ def test_expected_neutral_posts_become_neutral_in_the_bundle(teacher: Path, tmp_
     assert biases[1][6] - biases[0][6] == pytest.approx(np.log(20), abs=5e-3)
     about = json.loads((bundles[1] / "bundle.json").read_text())
     assert about["recipe"]["neutral_odds"] == 20.0
+    cards = [(bundle / "README.md").read_text() for bundle in bundles]
+    assert "20 times what training made them" in cards[1]
+    assert "times what training made them" not in cards[0]
