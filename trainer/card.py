@@ -224,8 +224,8 @@ def _taught(run: Run) -> str:
         )
     if recipe.neutral and recipe.neutral_odds != 1:
         lines.append(
-            f"The odds of `neutral` are {recipe.neutral_odds:g} times what training made them: most "
-            "posts on a stream are neutral."
+            f"The odds of `neutral` are {recipe.neutral_odds:g} times what training made them: "
+            "most posts on a stream are neutral."
         )
     return "".join(f"\n\n{line}" for line in lines)
 
