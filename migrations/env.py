@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from worker.store.schema import metadata
+from worker.store.steps import note
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.schema import SchemaItem
@@ -46,6 +47,7 @@ def main() -> None:
         compare_server_default=True,
         literal_binds=connection is None,
         transaction_per_migration=True,
+        on_version_apply=note,
     )
     with context.begin_transaction():
         context.run_migrations()

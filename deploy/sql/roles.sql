@@ -91,6 +91,7 @@ BEGIN
         FROM pg_class c
         LEFT JOIN (VALUES
             ('alembic_version', 'SELECT', 'SELECT'),
+            ('schema_revisions', 'SELECT', 'SELECT'),
             -- The key of the erasures' hashes is here.
             ('policy', 'SELECT', NULL),
             ('erasures', 'SELECT, INSERT', NULL),

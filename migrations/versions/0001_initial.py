@@ -15,6 +15,7 @@ revision = "0001"
 down_revision: str | None = None
 branch_labels = None
 depends_on = None
+kind = "expand"
 
 
 def upgrade() -> None:

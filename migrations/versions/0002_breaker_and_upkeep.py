@@ -15,6 +15,8 @@ revision = "0002"
 down_revision: str | None = "0001"
 branch_labels = None
 depends_on = None
+kind = "contract"
+oldest = "0002"  # whoever does not note authors, hides their posts from `forget`
 
 
 def upgrade() -> None:

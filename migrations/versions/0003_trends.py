@@ -15,6 +15,8 @@ revision = "0003"
 down_revision: str | None = "0002"
 branch_labels = None
 depends_on = None
+kind = "contract"
+oldest = "0003"  # cells by model are written by whoever writes labels
 
 
 def upgrade() -> None:

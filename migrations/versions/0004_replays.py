@@ -15,6 +15,8 @@ revision = "0004"
 down_revision: str | None = "0003"
 branch_labels = None
 depends_on = None
+kind = "contract"
+oldest = "0004"  # whoever does not merge into kept labels, spoils a rollback
 
 
 def upgrade() -> None:

@@ -16,8 +16,9 @@ from worker.errors import DependencyError
 from worker.settings import load_settings
 from worker.source import TopicPartition
 from worker.spans import format_age
-from worker.store.connection import connect, errors_for_people
+from worker.store.connection import errors_for_people
 from worker.store.offsets import read_positions
+from worker.store.revision import connect_migrated
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,7 +58,9 @@ def show(
     settings = load_settings(env_file, group=group)
     with (
         errors_for_people(),
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
+        connect_migrated(
+            settings.database, application_name="emotion-worker offsets"
+        ) as connection,
     ):
         rows = read_positions(connection, settings.group)
     rows = [row for row in rows if retired or row.retired_at is None]

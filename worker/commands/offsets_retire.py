@@ -13,8 +13,9 @@ from worker.commands.tables import plain_table, print_table
 from worker.errors import SettingsError, WorkerError
 from worker.settings import load_settings
 from worker.spans import format_age
-from worker.store.connection import connect, errors_for_people
+from worker.store.connection import errors_for_people
 from worker.store.offsets import IDLE_S, read_positions, retire
+from worker.store.revision import connect_migrated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,9 @@ def command(
         raise SettingsError("--partition needs --topic.")
     with (
         errors_for_people(),
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
+        connect_migrated(
+            settings.database, application_name="emotion-worker offsets"
+        ) as connection,
     ):
         known = read_positions(connection, settings.group, None if topic is None else [topic])
         retired, busy = retire(

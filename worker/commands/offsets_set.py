@@ -16,8 +16,9 @@ from worker.commands.tables import plain_table, print_table
 from worker.errors import SettingsError, WorkerError
 from worker.posts.times import to_ms
 from worker.settings import load_settings
-from worker.store.connection import connect, errors_for_people
+from worker.store.connection import errors_for_people
 from worker.store.offsets import move, read_positions
+from worker.store.revision import connect_migrated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,9 @@ def command(
 
     with (
         errors_for_people(),
-        connect(settings.database, application_name="emotion-worker offsets") as connection,
+        connect_migrated(
+            settings.database, application_name="emotion-worker offsets"
+        ) as connection,
     ):
         log = topic_log(settings, topic)
         targets = resolve(settings, log, sorted(set(numbers)) or sorted(log.bounds), target)

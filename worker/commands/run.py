@@ -48,7 +48,9 @@ def command(*, drain: bool, verbose: bool, env_file: Path | None, **flags: Any) 
     leave_on_signals()
 
     from worker.pipeline import Worker  # noqa: PLC0415 - the store and Kafka take a second
+    from worker.store.revision import check_database  # noqa: PLC0415
 
+    check_database(settings.database)  # before the model is loaded: a refusal takes no time
     classifier = classifier_of(settings)
     worker = Worker(settings, classifier)
 

@@ -23,7 +23,7 @@ from worker.commands.trends_times import MAX_WINDOWS, When, Width, window_range
 from worker.errors import WorkerError
 from worker.posts.hashtags import hashtags_given
 from worker.settings import load_settings
-from worker.store.connection import connect
+from worker.store.revision import connect_migrated
 from worker.store.trend_events import read_events, read_model_runs
 from worker.store.trends import read_known, read_newest, read_oldest, read_trends, read_values
 from worker.trends import DIMENSIONS, Events, Trends
@@ -232,7 +232,9 @@ def _read(url: str, wanted: _Wanted, *, now: datetime) -> _Found:
         WorkerError: It has no trends to read from, or no post was ever counted for the value.
     """
     dimension, value = wanted.dimension, wanted.value
-    with connect(url, application_name="emotion-worker trends", autocommit=True) as connection:
+    with connect_migrated(
+        url, application_name="emotion-worker trends", autocommit=True
+    ) as connection:
         newest = read_newest(connection)
         if newest is None:
             return _Found(notices=(_NOTHING,))

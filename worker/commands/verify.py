@@ -12,8 +12,9 @@ import click
 from worker.commands.options import env_file_option
 from worker.commands.tables import plain_table, print_table
 from worker.settings import load_settings
-from worker.store.connection import connect, errors_for_people
+from worker.store.connection import errors_for_people
 from worker.store.repair import KINDS, repair
+from worker.store.revision import connect_migrated
 from worker.store.session import Session
 from worker.store.verify import LIMIT, verify
 
@@ -43,7 +44,7 @@ def command(*, mend: bool, as_json: bool, env_file: Path | None) -> int:
     repaired = _repair(settings) if mend else None
     with (
         errors_for_people(),
-        connect(settings.database, application_name="emotion-worker verify") as connection,
+        connect_migrated(settings.database, application_name="emotion-worker verify") as connection,
     ):
         verified = verify(connection)
     if as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from worker.store.queries import query
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -14,6 +16,7 @@ _PARTITIONS: Final = 2
 _REPAIR: Final = 3
 _UPKEEP: Final = 4
 _SLOTS: Final = 100
+_REVISIONS: Final = 1_000
 
 WRITER_SLOTS: Final = range(1, 17)
 """Slots of the trend cells that writers use; slot 0 is for what was folded together."""
@@ -66,3 +69,20 @@ def hold_slot(connection: psycopg.Connection) -> int:
         if row is not None and row[0]:
             return slot
     return WRITER_SLOTS[connection.info.backend_pid % len(WRITER_SLOTS)]
+
+
+def hold_revision(connection: psycopg.Connection, revision: str) -> None:
+    """Says, until this session ends, that it writes as a worker does that knows `revision`."""
+    connection.execute(
+        "SELECT pg_advisory_lock_shared(%b, %b)", (_SPACE, _REVISIONS + int(revision))
+    )
+
+
+def older_writers(connection: psycopg.Connection, revision: str) -> int:
+    """How many sessions write here as workers do that do not know `revision`."""
+    row = connection.execute(
+        query("older_writers"),
+        {"space": _SPACE, "slots": _SLOTS, "revisions": _REVISIONS, "revision": int(revision)},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

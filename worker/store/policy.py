@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from worker.errors import WorkerError
+from worker.store.locks import share_policy
 from worker.store.queries import query
+from worker.store.revision import check_schema, newest
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,10 +42,29 @@ class Policy(NamedTuple):
 
 
 def read_policy(cursor: Cursor) -> Policy:
-    """Reads the policy; in a transaction, only after the policy lock, in a statement of its own."""
+    """Reads the policy; in a transaction, only after the policy lock, in a statement of its own.
+
+    Raises:
+        SchemaError: A migration, for which writers wait at that lock, ended workers of ours.
+    """
     row = cursor.execute(query("policy")).fetchone()
     assert row is not None, "the first migration makes the policy's row"
-    return Policy(*row)  # type: ignore[arg-type]
+    *policy, revision = row
+    if revision != newest():
+        check_schema(cursor.connection)
+    return Policy(*policy)  # type: ignore[arg-type]
+
+
+def share_schema(connection: psycopg.Connection) -> None:
+    """Holds the schema still until this transaction ends, and makes sure that we may write to it.
+
+    Raises:
+        SchemaError: We may not any more.
+    """
+    with connection.cursor() as cursor:
+        share_policy(cursor)
+        if cursor.execute(query("revision")).fetchone() != (newest(),):
+            check_schema(connection)
 
 
 def check_author_key(policy: Policy, hasher: Hasher) -> None:

@@ -16,8 +16,9 @@ from worker.store import writer
 from worker.store.interface import Claim
 from worker.store.offsets import read_positions
 from worker.store.partitions import ensure_day, wanted
-from worker.store.policy import check_author_key, read_policy
+from worker.store.policy import check_author_key, read_policy, share_schema
 from worker.store.queries import query
+from worker.store.revision import check_schema, newest
 from worker.store.session import IDLE_IN_TRANSACTION_S, Session, StillBusyError
 
 if TYPE_CHECKING:
@@ -79,13 +80,19 @@ class PostgresStore:
 
         Raises:
             StoreUnavailableError: The database cannot be reached.
-            SchemaError: It was not migrated.
+            SchemaError: Its schema is not one that we may use.
             WorkerError: It is not UTF-8, or its erasures need an author key that we lack.
         """
 
         def look(connection: psycopg.Connection) -> None:
             with connection.cursor() as cursor:
                 check_author_key(read_policy(cursor), self._session.hasher)
+            revision = check_schema(connection)
+            if revision != newest():
+                log.info(
+                    "the schema is newer than this worker, which it lets go on",
+                    extra={"schema": revision, "knows": newest()},
+                )
             connection.rollback()
 
         try:
@@ -132,6 +139,7 @@ class PostgresStore:
 
         def claim(connection: psycopg.Connection) -> Claim:
             connection.execute(f"SET LOCAL lock_timeout = '{CLAIM_LOCK_TIMEOUT_S}s'")
+            share_schema(connection)
             connection.execute(query("claim_siblings"), parameters)
             connection.execute(query("claim_retire"), parameters)
             row = connection.execute(query("claim"), parameters).fetchone()
@@ -162,6 +170,7 @@ class PostgresStore:
         }
 
         def settle(connection: psycopg.Connection) -> bool:
+            share_schema(connection)
             moved = connection.execute(query("settle"), parameters).rowcount == 1
             connection.commit()
             return moved
@@ -207,6 +216,7 @@ class PostgresStore:
         }
 
         def beat(connection: psycopg.Connection) -> int:
+            share_schema(connection)
             raised = connection.execute(query("heartbeat"), parameters).rowcount
             connection.commit()
             return raised
@@ -224,6 +234,7 @@ class PostgresStore:
         }
 
         def trip(connection: psycopg.Connection) -> None:
+            share_schema(connection)
             connection.execute(query("trip"), parameters)
             connection.commit()
 

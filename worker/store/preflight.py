@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from worker.store import migrate
-from worker.store.connection import address, connect
+from worker.errors import SchemaError
+from worker.store.connection import connect
+from worker.store.revision import check_schema, newest
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,7 +38,7 @@ def look(url: str) -> list[Finding]:
     with connect(url, application_name="emotion-worker check", autocommit=True) as connection:
         findings = [_version(connection), _encoding(connection), _sessions(connection)]
         if all(finding.good for finding in findings):
-            findings.append(_schema(url))
+            findings.append(_schema(connection))
     return findings
 
 
@@ -72,9 +73,11 @@ def _sessions(connection: psycopg.Connection) -> Finding:
     )
 
 
-def _schema(url: str) -> Finding:
-    head, current = migrate.head(), migrate.current(url)
-    if current == head:
-        return Finding(True, f"schema at {head}")
-    found = f"schema at {current}, this worker knows {head}" if current else "no schema"
-    return Finding(False, f"{found} in {address(url)}: run `emotion-worker migrate`")
+def _schema(connection: psycopg.Connection) -> Finding:
+    try:
+        revision = check_schema(connection)
+    except SchemaError as error:
+        return Finding(False, str(error))
+    if revision == newest():
+        return Finding(True, f"schema at {revision}")
+    return Finding(True, f"schema at {revision}; this worker knows {newest()}, and may go on")

@@ -66,6 +66,16 @@ policy = Table(
     CheckConstraint("singleton", name="policy_is_one_row"),
 )
 
+schema_revisions = Table(
+    "schema_revisions",
+    metadata,
+    Column("revision", Text, nullable=False),
+    Column("oldest", Text, nullable=False),
+    Column("applied_at", _TIME, nullable=False, server_default=func.now()),
+    Column("applied_by", Text, nullable=False),
+    PrimaryKeyConstraint("revision", name="schema_revisions_pkey"),
+)
+
 erasures = Table(
     "erasures",
     metadata,

@@ -13,8 +13,9 @@ from psycopg import errors
 from worker.errors import DependencyError, SchemaError, StoreUnavailableError, WorkerError
 from worker.store.connection import WRONG_SCHEMA, address, connect, first_line
 from worker.store.load import Hasher
-from worker.store.locks import hold_slot
+from worker.store.locks import hold_revision, hold_slot
 from worker.store.queries import query
+from worker.store.revision import check_schema, newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ class Session:
 
         Raises:
             StoreUnavailableError: The database is away.
-            SchemaError: It was not migrated.
+            SchemaError: Its schema is not one that we may use.
             WorkerError: It refuses the work.
             StillBusyError: A single attempt was allowed, and it met a lock.
         """
@@ -139,7 +140,7 @@ class Session:
                     ) from error
             except WRONG_SCHEMA as error:
                 self._rollback(connection)
-                raise _not_migrated(self._url, error) from None
+                raise self._wrong_schema(connection, error) from None
             except _AWAY as error:
                 self.close()
                 raise self._away(error) from None
@@ -182,7 +183,9 @@ class Session:
             try:
                 self._prepare(connection)
             except WRONG_SCHEMA as error:
-                raise _not_migrated(self._url, error) from None
+                with suppress(psycopg.Error):
+                    connection.rollback()
+                raise self._wrong_schema(connection, error) from None
             except _AWAY as error:
                 raise self._away(error) from None
             except psycopg.Error as error:
@@ -201,7 +204,9 @@ class Session:
             )
         connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S}s'")
         connection.execute(f"SET lock_timeout = '{WRITE_LOCK_TIMEOUT_S}s'")
+        check_schema(connection)
         if self._writes:
+            hold_revision(connection, newest())
             connection.execute(query("session"))
             self.slot = hold_slot(connection)
             row = connection.execute("SELECT erasure_key FROM policy").fetchone()
@@ -214,9 +219,15 @@ class Session:
             f"Postgres at {address(self._url)} is away: {first_line(error)}"
         )
 
-
-def _not_migrated(url: str, error: psycopg.Error) -> SchemaError:
-    return SchemaError(
-        f"The schema of the database at {address(url)} is not the one this worker knows "
-        f"({first_line(error)}). Run `emotion-worker migrate`."
-    )
+    def _wrong_schema(self, connection: psycopg.Connection, error: psycopg.Error) -> WorkerError:
+        """What to say where something is missing: a migration came between, or a hand did."""
+        try:
+            check_schema(connection)
+        except SchemaError as why:
+            return why
+        except psycopg.Error as lost:
+            return self._away(lost)
+        return SchemaError(
+            f"The schema of the database at {address(self._url)} is at {newest()}, and yet "
+            f"{first_line(error)}: somebody changed it by hand. Undo that."
+        )

@@ -1,0 +1,1 @@
+SELECT revision, oldest, applied_by FROM schema_revisions
