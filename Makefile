@@ -9,7 +9,7 @@ LOCAL  := deploy/constraints-local.txt
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow chaos check bench bench-replay bench-sql format clean
+.PHONY: help setup demo test test-slow chaos check docs reference bench bench-replay bench-sql builtin format clean
 
 help: ## List the targets
 	@echo "emotion-stream: posts on Kafka in, exact emotion trends in Postgres out"
@@ -52,6 +52,36 @@ check: setup ## ruff, mypy, and the direction of the imports
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.docs reference ## The documentation as a site in build/site; a broken link fails
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs -d build/doctrees . build/site
+	@echo "build/site/index.html"
+
+$(VENV)/.docs: $(STAMP)
+	@$(PIP) install -q -c $(LOCAL) -e '.[docs]'
+	@touch $@
+
+reference: setup ## Write the parts of docs/ that come from the code anew
+	@$(BIN)/python -m docs.generate
+
+# Three teachers and the student, each gone on with where an earlier call was stopped.
+TRAINER   := OMP_NUM_THREADS=1 $(BIN)/emotion-trainer
+DAIR      := --data $(EMOTION)
+BOTH      := $(DAIR) --data goemotions=$(GOEMOTIONS)
+TEACHERS  := $(foreach n,1 2 3,--teacher runs/builtin-teacher-$(n)-bundle)
+train_one  = if [ -d runs/$(1) ]; then $(TRAINER) train --resume runs/$(1) --base $(ENCODER) $(2); \
+	else $(TRAINER) train --recipe $(1) --base $(ENCODER) --output runs/$(1) $(2) $(3); fi
+
+builtin: setup ## Make the bundled model again: EMOTION=, GOEMOTIONS= and ENCODER= name folders (5 hours)
+	@test -d "$(EMOTION)" && test -d "$(GOEMOTIONS)" && test -d "$(ENCODER)" || \
+		{ echo "make builtin needs EMOTION=, GOEMOTIONS= and ENCODER=: docs/how-to/retrain.md" >&2; exit 2; }
+	$(call train_one,builtin-teacher-1,$(DAIR))
+	$(call train_one,builtin-teacher-2,$(BOTH))
+	$(call train_one,builtin-teacher-3,$(BOTH))
+	for n in 1 2 3; do $(TRAINER) package runs/builtin-teacher-$$n \
+		--output runs/builtin-teacher-$$n-bundle || exit 1; done
+	$(call train_one,builtin,$(BOTH),$(TEACHERS))
+	$(TRAINER) package runs/builtin --output worker/models/builtin
 
 format: setup ## Let ruff lay the code out and mend what it can
 	@$(BIN)/ruff format .

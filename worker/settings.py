@@ -31,69 +31,116 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap_servers: str | None = None
-    """Brokers, `host:port`, comma-separated. Required for whatever touches Kafka."""
+    """Brokers, `host:port`, comma-separated. `run`, `publish` and `check` need them."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`. The SASL protocols need it."""
     kafka_sasl_user: str | None = None
+    """The SASL protocols need it."""
     kafka_sasl_password_file: Path | None = None
-    """A file that holds the password; so with each secret and its `..._file`."""
+    """A file that holds the password."""
     kafka_sasl_password: SecretStr | None = Field(default=None, validate_default=True)
+    """The SASL protocols need it. Secret."""
     kafka_ca_file: Path | None = None
+    """Certificates to trust, PEM; unset: the system's. For `SSL` and `SASL_SSL`."""
     kafka_cert_file: Path | None = None
+    """Client certificate, PEM; goes with the key file."""
     kafka_key_file: Path | None = None
+    """The client certificate's key, PEM."""
     kafka_key_password_file: Path | None = None
+    """A file that holds the key's password."""
     kafka_key_password: SecretStr | None = Field(default=None, validate_default=True)
+    """Of the key file, if it is encrypted. Secret."""
     kafka_client_id: str = "emotion-worker"
+    """The name that the broker's logs and quotas see."""
     kafka_group_instance_id: str | None = None
-    """Static membership (KIP-345): a restart within the session timeout moves no partition."""
+    """Static membership (KIP-345): a restart within the session timeout moves no partition. Each
+    worker needs its own."""
     kafka_session_timeout_ms: int = Field(default=45_000, ge=1_000, le=1_800_000)
+    """After so long without a heartbeat, the broker gives a worker's partitions to others. The
+    embedded broker lets a group's first member wait for half of this: 6000 suits it."""
 
     topics: Annotated[tuple[str, ...], NoDecode] = ("posts",)
-    """Comma-separated."""
+    """What to read, comma-separated."""
     formats: Annotated[tuple[tuple[str, str], ...] | None, NoDecode] = None
-    """`topic=format`, comma-separated; other topics hold our own posts."""
+    """`topic=format`, comma-separated: what the records of a topic look like, `post` or `bluesky`.
+    Topics that it does not name hold our own posts; those that it names must be among
+    `WORKER_TOPICS`."""
     group: str = Field(default="emotion-worker", min_length=1, max_length=249)
+    """The consumer group; positions and the ledger are kept by group."""
     database_url_file: Path | None = None
+    """A file that holds the URL."""
     database_url: SecretStr | None = Field(default=None, validate_default=True)
-    """`postgresql://user:password@host:port/database`. Required for whatever touches Postgres."""
+    """`postgresql://user:password@host:port/database`; options of libpq, such as those for TLS, go
+    after a `?`. All that reads or writes tables needs it. Secret. Postgres 16 or newer, encoding
+    UTF8, and not through a pooler in transaction mode."""
 
     model: str = "builtin"
-    """`builtin`, a bundle folder, or a hub id."""
+    """`builtin`, a bundle's folder, or a hub id. `stub`, for drills, labels by a hash of the text,
+    without a model; `stub:5` takes 5 ms a post."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
     batch_tokens: int | None = Field(default=None, ge=1)
+    """Budget of a micro-batch in estimated tokens: 8192 on a CPU, 32768 on a GPU."""
     batch_posts: int | None = Field(default=None, ge=1, le=100_000)
+    """Budget of a micro-batch in records, up to 100000: 256 on a CPU, 1024 on a GPU."""
     linger_ms: int | None = Field(default=None, ge=0, le=60_000)
+    """How long a micro-batch waits to be filled, up to 60000: 200 on a CPU, 50 on a GPU."""
 
     auto_offset_reset: Literal["earliest", "latest", "fail"] = "earliest"
-    """Where a group without a stored position begins."""
+    """Where a group without a stored position begins, and one whose position has left the log goes
+    on: `earliest`, `latest`, or `fail`."""
     adopt_committed: bool = False
-    """Begin at the group's Kafka commit instead: moving over from another consumer."""
+    """Begin where the group's Kafka commit stands instead: for moving over from another consumer.
+    Asked only where there is no stored position."""
     allowed_lateness_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    """How far watermarks stay behind the posts that were read: some come a little out of order."""
     assignor: Literal["cooperative-sticky", "range"] = "cooperative-sticky"
+    """How partitions are shared out: `cooperative-sticky` or `range`. One for a whole group."""
 
     store_text: bool = False
+    """Keep each post's text beside its label."""
     author_key_file: Path | None = None
+    """A file that holds the key."""
     author_key: SecretStr | None = Field(default=None, validate_default=True)
-    """HMAC key: authors are stored only as a keyed hash, and not at all without a key."""
+    """At least 16 characters. Authors are stored only as a hash keyed with it (HMAC), and not at
+    all without it. Secret."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
+    """0 to 1: posts below this confidence are `uncertain`."""
     languages: Annotated[tuple[str, ...] | None, NoDecode] = None
-    """Comma-separated; None: those of the bundle."""
+    """Comma-separated: posts marked as another language are kept `unlabelled`."""
 
     breaker_share: float = Field(default=0.95, ge=0, le=1)
-    """The worker stops where this share of a topic's latest records is rejected; 0: never."""
+    """0 to 1: where this share of a topic's latest 1,000 records (200 at least) are no posts, the
+    worker ends with exit code 1 before anything of them is stored. 0: never."""
     dead_letter_topic: str | None = None
-    """Where dead letters are also sent, best effort; the table is what counts."""
+    """A topic that each dead letter is also sent to, once it is stored, best effort; it must exist,
+    and not be one of `WORKER_TOPICS`. A letter has the record's own key and value, and the headers
+    `reason`, `detail`, `fingerprint`, `topic`, `partition` and `offset`."""
     stall_seconds: float = Field(default=60.0, ge=1, le=3_600)
-    """A stage or a partition that makes no progress for so long counts as stalled."""
+    """A stage, or a partition with records left to read, that does not move for so long counts as
+    stalled. Below 20, an unreachable database that does not even refuse connections may look like a
+    stalled store stage."""
 
     maintain_seconds: float = Field(default=600.0, ge=0, le=86_400)
-    """How often a worker sees to days ahead, retention and closed cells; 0: never."""
+    """How often a worker does `maintain` by itself, one of all the workers at a time; 0: never."""
     retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """How long labels are kept, in whole days (UTC); unset keeps them. The trends of what was
+    dropped stay. What comes later of that time is `expired`, for good: a longer retention does not
+    bring the floor down."""
     trend_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """How long minute cells are kept; hours and days stay."""
     dead_letter_retention_days: int | None = Field(default=30, ge=1, le=36_500)
+    """How long dead letters are kept, whatever their state."""
 
     metrics_port: int = Field(default=9108, ge=0, le=65_535)
+    """For `/metrics`, `/livez` and `/readyz` of `run`, on all addresses. 0 turns them off. Where
+    the default is taken, as by a second worker, they are off with a warning; a port that is set and
+    taken is an error."""
     log_format: Literal["auto", "console", "json"] = "auto"
+    """`console`, `json` (one object a line, on stderr), or `auto`: by whether stderr is a
+    terminal."""
 
     @field_validator("topics", "languages", mode="before")
     @classmethod

@@ -37,7 +37,13 @@ SESSION_MS: Final = 2_000
 
 
 @click.command()
-@click.option("--posts", type=click.IntRange(1, 5_000_000), default=6_000, show_default=True)
+@click.option(
+    "--posts",
+    type=click.IntRange(1, 5_000_000),
+    default=6_000,
+    show_default=True,
+    help="Distinct posts of the feed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last on stdout.")
 @click.option(
     "--plot",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import ConfigDict, FailFast, TypeAdapter, ValidationError
+from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
@@ -22,15 +22,27 @@ class Message(TypedDict, total=False):
 
     __pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # type: ignore[misc]
 
-    id: str | None
-    text: str | None
-    created_at: str | int | float | None
-    platform: str | None
-    lang: str | None
-    author_id: str | None
-    hashtags: Annotated[list[str] | None, FailFast()]
-    edited_at: str | int | float | None
-    deleted: bool | None
+    id: Annotated[str | None, Field(description="Unique within its platform.")]
+    text: Annotated[str | None, Field(description="May be empty.")]
+    created_at: Annotated[str | int | float | None, Field(description="When it was posted.")]
+    platform: Annotated[
+        str | None, Field(description="Without a colon; default: the topic's name.")
+    ]
+    lang: Annotated[
+        str | None,
+        Field(
+            description="BCP 47 tag, stored in the standard's letter case; empty, `und`: unknown."
+        ),
+    ]
+    author_id: Annotated[str | None, Field(description="Empty means unknown.")]
+    hashtags: Annotated[
+        list[str] | None, FailFast(), Field(description="Default: those of the text.")
+    ]
+    edited_at: Annotated[
+        str | int | float | None,
+        Field(description="A later version replaces an earlier one; default: `created_at`."),
+    ]
+    deleted: Annotated[bool | None, Field(description="True: the post is withdrawn, for good.")]
 
 
 _EXPECTED: Final = {

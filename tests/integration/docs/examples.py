@@ -1,4 +1,4 @@
-"""The examples of the how-to pages: run on `tests.fakes.week`, and what they print.
+"""The examples of the pages: run on `tests.fakes.week`, and what they print.
 
 A block of SQL or Python that is followed by a plain block is an example: that block is what it
 prints. To write the outputs of all pages anew, after a page or the stream has changed:
@@ -71,9 +71,15 @@ def examples(page: Path) -> list[Example]:
 
 
 def pages() -> list[Path]:
-    """The how-to pages that ask the database, in order."""
-    folder = PAGES / "how-to"
-    return [*sorted(folder.glob("trends-*.md")), folder / "monitor.md", folder / "runbook.md"]
+    """The pages that ask the database, in order."""
+    how_to, reference = PAGES / "how-to", PAGES / "reference"
+    return [
+        *sorted(how_to.glob("trends-*.md")),
+        how_to / "monitor.md",
+        how_to / "runbook.md",
+        reference / "tables.md",
+        reference / "trends-sql.md",
+    ]
 
 
 def run(example: Example, url: str) -> str:
