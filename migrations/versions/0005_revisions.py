@@ -1,5 +1,7 @@
 """What each migration asks of workers, noted where workers of before it can read it.
 
+And the texts of spikes in step with their ids.
+
 Revision ID: 0005
 Revises: 0004
 """

@@ -33,7 +33,7 @@ class Spike:
         share_now: Of the emotion, in the value's labelled posts.
         share_before: The same, of earlier days.
         post_ids: Up to five of the posts behind it.
-        texts: Their texts, where these are stored.
+        texts: Their texts in the same order, empty where one is not stored; none where none is.
         hashtags: Those that lift it.
         top_author_share: The part of the posts that the busiest author wrote, if authors are known.
         note: What to know about a change of model.

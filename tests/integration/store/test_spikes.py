@@ -279,3 +279,9 @@ def test_why(connection: psycopg.Connection) -> None:
     assert row["texts"] == [f"text {n}" for n in (59, 58, 57, 56, 55)]
     assert row["hashtags"] == ["outage"]
     assert row["top_author_share"] == pytest.approx(15 / 60)
+    connection.execute("UPDATE post_emotions SET text = NULL WHERE post_id IN ('p58', 'p55')")
+    [row] = [row for row in ask(connection) if row["dimension"] == "hashtag"]
+    assert row["texts"] == ["text 59", "", "text 57", "text 56", ""], "in step with the ids"
+    connection.execute("UPDATE post_emotions SET text = NULL")
+    [row] = [row for row in ask(connection) if row["dimension"] == "hashtag"]
+    assert row["texts"] == []
