@@ -228,7 +228,8 @@ class Metrics:
         self.stalls = self._counter(
             "stalls_total",
             "Times that a stage stood still for WORKER_STALL_SECONDS, or that a `partition` with "
-            "records left to read, or unclaimed for as long, had to be sought or claimed again.",
+            "records left to read, or unclaimed for as long, had to be sought or claimed again, or "
+            "that a `join` of the group did not end and was begun in another way.",
             "stalls",
             ("what",),
         )
@@ -360,7 +361,7 @@ class Metrics:
         for stage in STAGES:
             self.stage_seconds.labels(stage)
             self.queue_depth.labels(stage)
-        for what in (*STAGES, "partition"):
+        for what in (*STAGES, "partition", "join"):
             self.stalls.labels(what)
 
     def _counter(self, name: str, meaning: str, unit: str, labels: tuple[str, ...] = ()) -> Counter:

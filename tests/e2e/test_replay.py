@@ -248,3 +248,34 @@ def test_files_are_read_as_logs_and_shared_out(
     code, _, err = run("replay", "--name", "junk", "--topic", "t", "--from-files", "junk.jsonl")
     assert (code, "are no posts" in err) == (1, True), err
     assert query("SELECT count(*) FROM dead_letters") == [(1,)]
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_know_of_a_longer_range_does_no_harm(
+    command: Callable[..., Any],
+    run: Callable[..., Any],
+    query: Callable[..., Any],
+    eventually: Callable[..., None],
+    make_topic: Callable[..., str],
+    produce: Callable[..., Any],
+    a_post: Callable[..., Any],
+) -> None:
+    topic = make_topic(partitions=2)
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    records = []
+    for number in range(400):
+        time_ = noon + timedelta(minutes=number)
+        key, value, _, _ = a_post(number, created_at=time_.isoformat())
+        records.append((key, value, None, round(time_.timestamp() * 1_000)))
+    produce(topic, records)
+    arguments = ("replay", "--name", "more", "--topic", topic)
+    first = command(
+        *arguments, "--to", "2026-03-01T15:00:00Z", "--rate", "20", WORKER_BATCH_POSTS="5"
+    )
+    eventually(lambda: (query(OUTCOMES)[0][0] or 0) > 10)
+    code, _, err = run(*arguments, "--resume", "--to", "now")
+    assert code == 0, err
+    # It is refused with what it read for the shorter range, or has nothing left to read.
+    assert first.wait(20) in {0, 1}
+    assert query(GENERATIONS) == [(1, 400)]
+    exact(run)

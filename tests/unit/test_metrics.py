@@ -127,6 +127,7 @@ def test_what_is_known_beforehand_stands_at_zero(metrics: Metrics) -> None:
         assert value(metrics, "stage_seconds_count", stage=stage) == 0
         assert value(metrics, "stalls_total", what=stage) == 0
     assert value(metrics, "stalls_total", what="partition") == 0
+    assert value(metrics, "stalls_total", what="join") == 0
     for topic in ("a", "b"):
         assert value(metrics, "records_consumed_total", topic=topic) == 0
         assert value(metrics, "breaker_trips_total", topic=topic) == 0

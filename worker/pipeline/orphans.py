@@ -28,15 +28,25 @@ class Orphans:
     """Watches the positions of partitions that others should read. Used from one thread.
 
     Args:
-        stall_s: WORKER_STALL_SECONDS: one that has records before it and does not move, and that
-            nobody claims, for so long counts as nobody's; and so long it is left in peace after.
+        stall_s: WORKER_STALL_SECONDS: so long one that was named is left in peace, for each time
+            all members join again.
         clock: Seconds, monotonic.
+        nobody_s: One that has records before it and does not move, and that nobody claims, for so
+            long counts as nobody's; None: `stall_s`.
     """
 
-    def __init__(self, stall_s: float, clock: Callable[[], float]) -> None:
-        self._stall_s = stall_s
+    def __init__(
+        self, stall_s: float, clock: Callable[[], float], nobody_s: float | None = None
+    ) -> None:
+        self._peace_s = stall_s
+        self._nobody_s = stall_s if nobody_s is None else min(stall_s, nobody_s)
         self._clock = clock
         self._seen: dict[Partition, _Seen] = {}
+
+    @property
+    def every_s(self) -> float:
+        """How often to look, seconds."""
+        return self._nobody_s / 4
 
     def look(
         self,
@@ -44,7 +54,7 @@ class Orphans:
         mine: Collection[TopicPartition],
         ends: Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int]],
     ) -> list[Partition]:
-        """Those that are nobody's; each is named once in `stall_s`.
+        """Those that are nobody's.
 
         Args:
             positions: Of the group, of the logs that its topics are now.
@@ -66,7 +76,7 @@ class Orphans:
             if seen is None or seen.position != stands:
                 seen = _Seen(stands, now)
             self._seen[row.partition] = seen
-            if now - seen.since >= self._stall_s:
+            if now >= seen.since + self._nobody_s:
                 still.append(row)
         if not still:
             return []
@@ -78,5 +88,6 @@ class Orphans:
         ]
         for row in still:
             # Those at their end as well: what is written from now on has its time to be read.
-            self._seen[row.partition] = _Seen((row.next_offset, row.owner_epoch), now)
+            peace_s = self._peace_s - self._nobody_s if row.partition in orphans else 0.0
+            self._seen[row.partition] = _Seen((row.next_offset, row.owner_epoch), now + peace_s)
         return orphans

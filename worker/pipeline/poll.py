@@ -64,6 +64,7 @@ class PollStage:
         lateness_s: How far watermarks stay behind.
         breaker_share: WORKER_BREAKER_SHARE.
         stall_s: WORKER_STALL_SECONDS.
+        nobody_s: How long a partition may stand that nobody claims; None: `stall_s`.
         targets: For `--drain`: the end offsets that the group must reach; None goes on for ever.
         window: What of the logs a replay reads; None: all.
         decode: Reads records, by their topics' formats.
@@ -83,6 +84,7 @@ class PollStage:
         lateness_s: float,
         breaker_share: float = 0.0,
         stall_s: float = STALL_S,
+        nobody_s: float | None = None,
         targets: Mapping[Partition, int] | None = None,
         window: Window | None = None,
         decode: Callable[[Record], Decoded] = decode_post,
@@ -124,6 +126,7 @@ class PollStage:
             self._claiming,
             again=self._claim_again,
             stall_s=stall_s,
+            nobody_s=nobody_s,
             clock=clock,
             window=window,
         )
@@ -132,6 +135,7 @@ class PollStage:
             (Every(MIRROR_S, clock), self.mirror),
             (Every(BEAT_S, clock), self.beat),
             (Every(self._watching.every_s, clock), lambda: self._watching.look(self._holds)),
+            (Every(self._watching.around_every_s, clock), self._watching.look_around),
         )
         self.drained = False
 

@@ -38,6 +38,7 @@ class Watch:
         claiming: What is to be read.
         again: Claims a partition that is read once more, and says why.
         stall_s: WORKER_STALL_SECONDS.
+        nobody_s: How long a partition may stand that nobody claims; None: `stall_s`.
         clock: Seconds, monotonic.
         window: What of the logs a replay reads; None: all.
     """
@@ -52,6 +53,7 @@ class Watch:
         *,
         again: Callable[[TopicPartition, str], None],
         stall_s: float,
+        nobody_s: float | None = None,
         clock: Callable[[], float],
         window: Window | None = None,
     ) -> None:
@@ -63,14 +65,19 @@ class Watch:
         self._claiming = claiming
         self._again = again
         self._progress = Progress(stall_s, clock)
-        self._orphans = Orphans(stall_s, clock)
+        self._orphans = Orphans(stall_s, clock, nobody_s)
         self._positions: Sequence[Position] = ()
-        self._rebalances = 0
+        self._rebalances = self._joins_mended = 0
 
     @property
     def every_s(self) -> float:
         """How often to `look`, seconds."""
         return self._progress.every_s
+
+    @property
+    def around_every_s(self) -> float:
+        """How often to `look_around`, seconds."""
+        return self._orphans.every_s
 
     def polled(self, *, empty: bool) -> None:
         """Takes note of a poll for which no partition was held back."""
@@ -85,6 +92,9 @@ class Watch:
         rebalances = self._assignment.rebalances
         metrics.rebalanced(rebalances - self._rebalances)
         self._rebalances = rebalances
+        for _ in range(self._assignment.joins_mended - self._joins_mended):
+            self._joins_mended += 1
+            metrics.stalled("join")
         if self._source.joined():
             channels.health.assigned(self._assignment.partitions(), self._readings.places())
         else:
@@ -96,8 +106,6 @@ class Watch:
 
     def look(self, holds: Holds) -> None:
         """Mends partitions that stand still, less those that are held for themselves.
-
-        Those as well that the group leaves to nobody.
 
         Raises:
             SourceUnavailableError: The broker did not say where a suspect's log ends.
@@ -111,9 +119,16 @@ class Watch:
             self._mend(stuck, holds)
         why = "has records before it and was not read on, though it was sought and claimed again"
         health.lost(dict.fromkeys(self._progress.lost, why))
+
+    def look_around(self) -> None:
+        """Has the group assign anew where it leaves a partition to nobody.
+
+        Raises:
+            SourceUnavailableError: The broker did not say where a suspect's log ends.
+        """
         if self._others_read():
             self._channels.inbox.ask(Ask())  # for the next look
-            if health.dependencies().get("database", True) and self._source.joined():
+            if self._channels.health.dependencies().get("database", True) and self._source.joined():
                 self._look_for_orphans()
 
     def _others_read(self) -> bool:

@@ -53,6 +53,10 @@ TRIP_S: Final = 3.0
 """The same, where the circuit breaker's mark is to be left after them."""
 LETTERS_S: Final = 1.0
 """For dead letters that are still on the way to their topic."""
+NOBODY_SESSIONS: Final = 4
+"""Session timeouts after which a partition that nobody claims and that has records to read counts
+as nobody's: one to notice that its owner died, one for each of the two rounds of a cooperative
+rebalance, and one for the claim and the first batch. WORKER_STALL_SECONDS at most."""
 TOPIC_S: Final = 15.0
 """How long `--drain` waits for a topic to be known, as one that was created a moment ago."""
 
@@ -148,6 +152,7 @@ class Worker:
                 breaker_share=self._settings.breaker_share,
                 decode=by_topic(self._settings.formats or ()),
                 stall_s=self._settings.stall_seconds,
+                nobody_s=NOBODY_SESSIONS * self._settings.kafka_session_timeout_ms / 1_000,
                 targets=targets,
                 window=None if backfill is None else backfill.window,
             )
@@ -276,7 +281,8 @@ class Worker:
         while not poll.idle and time.monotonic() < deadline and not self._channels.failed:
             time.sleep(0.02)
             poll.finish()
-        while time.monotonic() < deadline:
+        # Nobody takes anything more once a stage has failed, and the group waits for us.
+        while time.monotonic() < deadline and not self._channels.failed:
             with suppress(Full):
                 self._channels.batches.put(None, timeout=0.1)
                 break

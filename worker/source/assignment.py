@@ -26,6 +26,7 @@ class Assignment:
         self._epochs: dict[TopicPartition, int] = {}
         self._unclaimed: dict[TopicPartition, int] = {}
         self._rebalances = 0
+        self._joins_mended = 0
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Takes note of partitions that are ours from now on: each must be claimed."""
@@ -96,6 +97,17 @@ class Assignment:
         """How many assignments there were."""
         with self._lock:
             return self._rebalances
+
+    def join_mended(self) -> None:
+        """Takes note of a join that did not end by itself."""
+        with self._lock:
+            self._joins_mended += 1
+
+    @property
+    def joins_mended(self) -> int:
+        """How many joins did not end by themselves."""
+        with self._lock:
+            return self._joins_mended
 
     def _give_token(self, place: TopicPartition) -> None:
         self._last_token += 1

@@ -12,13 +12,14 @@ import kafka
 from kafka import errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.structs import OffsetAndMetadata
 
 from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError, WorkerError
 from worker.posts.place import Partition
 from worker.source.config import client_config, exposures
 from worker.source.interface import Polled, TopicPartition
 from worker.source.lookup import ANSWER_S, end_offsets, record_of
+from worker.source.membership import LEAVE_S, Membership
 from worker.source.reach import brief, connecting
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ POLL_RECORDS: Final = 2_000
 _ANSWER_MS: Final = round(ANSWER_S * 1_000)
 REACH_S: Final = 15.0
 """For a broker at the start: as long as one takes to come up beside us."""
-LEAVE_S: Final = 0.5
-"""For the broker to answer a LeaveGroup request."""
 MAX_POLL_INTERVAL_S: Final = 30
 """Or the session timeout, where that is longer. A group's rebalance waits so long for a member that
 does not join again; the poll stage never stops polling, and blocks for half of this at most."""
@@ -85,19 +84,33 @@ class KafkaSource:
     """
 
     def __init__(self, settings: Settings, rebalances: Rebalances) -> None:
+        for exposure in exposures(settings):
+            log.warning(exposure)
+        session_s = settings.kafka_session_timeout_ms / 1_000
+        self._settings = settings
+        self._brokers = settings.kafka
+        self._rebalances = rebalances
+        self._membership = Membership(
+            settings.group, session_s=session_s, round_s=max(MAX_POLL_INTERVAL_S, session_s)
+        )
+        self._consumer: Any = self._consume()
+        self._membership.attach(self._consumer)
+
+    def _consume(self) -> Any:  # noqa: ANN401
+        """A consumer that joins the group on its first poll.
+
+        Raises:
+            DependencyError: No broker answers in time, or not as one.
+        """
+        settings = self._settings
+        session_ms = settings.kafka_session_timeout_ms
         assignor = (
             CooperativeStickyAssignor
             if settings.assignor == "cooperative-sticky"
             else RangePartitionAssignor
         )
-        for exposure in exposures(settings):
-            log.warning(exposure)
-        session_ms = settings.kafka_session_timeout_ms
-        self._settings = settings
-        self._brokers = settings.kafka
-        self._joined = False
         with connecting(settings, timeout_s=REACH_S):
-            self._consumer: Any = kafka.KafkaConsumer(
+            consumer: Any = kafka.KafkaConsumer(
                 **client_config(settings),
                 group_id=settings.group,
                 group_instance_id=settings.kafka_group_instance_id,
@@ -117,26 +130,19 @@ class KafkaSource:
                 bootstrap_timeout_ms=round(REACH_S * 1_000),
             )
         # The setting of that name does not reach the library's metadata requests (3.0.12).
-        self._consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
-        self._consumer.subscribe(
-            topics=list(settings.topics), listener=_Listener(self._consumer, rebalances)
+        consumer._cluster.config["allow_auto_create_topics"] = False  # noqa: SLF001
+        consumer.subscribe(
+            topics=list(settings.topics), listener=_Listener(consumer, self._rebalances)
         )
+        return consumer
 
     def joined(self) -> bool:
-        """See `Source.joined`.
-
-        The listener does not say: with the cooperative protocol kafka-python 3.0.12 calls it only
-        where partitions are added.
-        """
-        state = self._consumer.group_metadata().state
-        # Joining again, as others come and go, is no reason to have left.
-        if state is not MemberState.REBALANCING:
-            self._joined = state is MemberState.STABLE
-        return self._joined
+        """See `Source.joined`."""
+        return self._membership.joined()
 
     def rejoin(self) -> None:
         """See `Source.rejoin`."""
-        self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - no public door
+        self._membership.rejoin()
 
     def partition(self, place: TopicPartition) -> tuple[Partition, int] | None:
         """See `Source.partition`."""
@@ -172,7 +178,7 @@ class KafkaSource:
 
     def poll(self, timeout_s: float) -> Mapping[TopicPartition, Polled]:
         """See `Source.poll`."""
-        self._finish_join()
+        self._see_to_join()
         try:
             answer = self._consumer.poll(timeout_ms=int(timeout_s * 1_000))
         except errors.OffsetOutOfRangeError as error:
@@ -204,17 +210,33 @@ class KafkaSource:
             for partition, records in answer.items()
         }
 
-    def _finish_join(self) -> None:
-        """Makes the library go on with a join that it has begun and forgotten.
+    def _see_to_join(self) -> None:
+        """Mends a join that does not end.
 
-        Where the leader sees a topic's partitions change, kafka-python 3.0.12 rejoins only because
-        two snapshots of the metadata differ. A poll that ends before the join does leaves it under
-        way; the join makes the snapshots equal, and no later poll asks for its result: the member
-        never learns its assignment, and its heartbeats stay off.
+        Raises:
+            SourceUnavailableError: Another consumer is to be tried, and no broker answers.
         """
-        coordinator = self._consumer._coordinator  # noqa: SLF001
-        if coordinator.rejoining and not coordinator.rejoin_needed:
-            coordinator.request_rejoin()
+        done = self._membership.look()
+        if done is not None:
+            log.error(done, extra={"group": self._settings.group})
+            self._rebalances.join_mended()
+        overdue_s = self._membership.overdue_s
+        if overdue_s is None:
+            return
+        log.error(
+            "the group does not let this member in: it joins as another",
+            extra={"group": self._settings.group, "for_s": round(overdue_s, 1)},
+        )
+        try:
+            consumer = self._consume()
+        except DependencyError as error:
+            self._membership.wait_on()
+            raise SourceUnavailableError(str(error)) from None
+        old, self._consumer = self._consumer, consumer
+        self._membership.attach(consumer)
+        self._rebalances.join_mended()
+        with suppress(errors.KafkaError):  # its listener gives up what it had
+            old.close(autocommit=False, timeout_ms=int(LEAVE_S * 1_000))
 
     def _polled(self, partition: Any, raw: Sequence[Any]) -> Polled:  # noqa: ANN401
         place = TopicPartition(partition.topic, partition.partition)
@@ -326,14 +348,7 @@ class KafkaSource:
     def close(self, timeout_s: float) -> None:
         """See `Source.close`."""
         deadline = time.monotonic() + timeout_s
-        # Leaving waits behind a join that is under way; a group whose leader leaves before it has
-        # said who reads what has to wait for its session to expire. So end the join first.
-        with suppress(errors.KafkaError, AttributeError):
-            while (
-                self._consumer.group_metadata().state is MemberState.REBALANCING
-                and time.monotonic() < deadline - LEAVE_S
-            ):
-                self._consumer.poll(timeout_ms=50)
+        self._membership.settle(deadline)
         with suppress(errors.KafkaError):
             left = max(LEAVE_S, deadline - time.monotonic())
             self._consumer.close(autocommit=False, timeout_ms=int(left * 1_000))

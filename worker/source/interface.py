@@ -48,6 +48,10 @@ class Rebalances(Protocol):
         """These are no longer ours: given up, or lost."""
         ...
 
+    def join_mended(self) -> None:
+        """A join did not end, and something was done about it; on the thread that polls."""
+        ...
+
 
 class Source(Protocol):
     """A member of a consumer group. Used from one thread.

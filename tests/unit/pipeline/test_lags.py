@@ -150,7 +150,14 @@ def test_a_worker_shows_how_far_it_is(make_rig: Callable[..., Rig]) -> None:
     assert _value(metrics, "stage_seconds_count", stage="store") == 3
     assert _value(metrics, "rebalances_total") == 1
     assert _value(metrics, "end_to_end_seconds_count") == 7
+    assert _value(metrics, "stalls_total", what="join") == 0
 
+    rig.assignment.join_mended()
+    rig.assignment.join_mended()
+    for _ in range(2):
+        rig.now += LOOK_S
+        rig.turns()
+        assert _value(metrics, "stalls_total", what="join") == 2
     rig.source.revoke([place])
     rig.now += LOOK_S
     rig.turns()

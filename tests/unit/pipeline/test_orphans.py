@@ -70,6 +70,23 @@ def test_one_that_stands_with_records_before_it_is_named_once(
     assert watched.look(stands, after=1) == [1]
 
 
+def test_one_is_named_sooner_where_that_says_enough_and_then_left_in_peace_as_long(
+    watched: Watched,
+) -> None:
+    watched.orphans = Orphans(STALL_S, lambda: watched.now, STALL_S / 4)
+    assert watched.orphans.every_s == STALL_S / 16
+    assert watched.look(row(1, 5), row(2, 10)) == []
+    assert watched.look(row(1, 5), row(2, 10), after=STALL_S / 4) == [1]
+    watched.ends[PLACES[2]] = 11
+    assert watched.look(row(1, 5), row(2, 10), after=STALL_S / 4) == [2]
+    assert watched.look(row(1, 5), after=3 * STALL_S / 4 - 1) == []
+    assert watched.look(row(1, 5), after=1) == [1]
+
+
+def test_it_is_never_later_than_a_stall() -> None:
+    assert Orphans(STALL_S, lambda: 0.0, 4 * STALL_S).every_s == STALL_S / 4
+
+
 def test_ours_those_at_their_end_and_those_that_move_are_none(watched: Watched) -> None:
     for turn in range(5):
         rows = (row(0, 3), row(1, 10), row(2, turn))

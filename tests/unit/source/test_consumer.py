@@ -6,66 +6,103 @@ from typing import Any
 
 import pytest
 from kafka import TopicPartition, errors
-from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from worker.errors import DependencyError, OutOfLogError, SourceUnavailableError, WorkerError
 from worker.settings import given_settings
 from worker.source import TopicPartition as Place
+from worker.source.assignment import Assignment
 from worker.source.consumer import KafkaSource
 
 
-class _Coordinator:
-    def __init__(self, *, rejoining: bool, needed: bool) -> None:
-        self.rejoining = rejoining
-        self.rejoin_needed = needed
-        self.requests = 0
+class _Membership:
+    """A join that does not end, if `overdue_s` says so."""
 
-    def request_rejoin(self) -> None:
-        self.requests += 1
+    def __init__(self) -> None:
+        self.done: str | None = None
+        self.overdue_s: float | None = None
+        self.attached: list[Any] = []
+        self.waited_on = 0
 
+    def look(self) -> str | None:
+        done, self.done = self.done, None
+        return done
 
-class _InStates:
-    """A consumer whose membership goes through `states`."""
+    def attach(self, consumer: Any) -> None:
+        self.attached.append(consumer)
+        self.overdue_s = None
 
-    def __init__(self, *states: str) -> None:
-        self._states = list(states)
-
-    def group_metadata(self) -> Any:
-        return ConsumerGroupMetadata("group", state=self._states.pop(0))
+    def wait_on(self) -> None:
+        self.waited_on += 1
+        self.overdue_s = None
 
 
 class _Consumer:
-    def __init__(self, answer: Any, coordinator: _Coordinator) -> None:
+    def __init__(self, answer: Any) -> None:
         self._answer = answer
-        self._coordinator = coordinator
-        self.joins_at_poll: int | None = None
+        self.closed = False
+
+    def close(self, *, autocommit: bool, timeout_ms: int) -> None:
+        assert not autocommit
+        assert 0 < timeout_ms < 1_000
+        self.closed = True
 
     def poll(self, timeout_ms: int) -> Any:
-        self.joins_at_poll = self._coordinator.requests
+        assert not self.closed
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
 
-def _source(answer: Any, *, rejoining: bool = False, needed: bool = False) -> Any:
+def _source(answer: Any) -> Any:
     source: Any = KafkaSource.__new__(KafkaSource)
     source._settings = given_settings(kafka_bootstrap_servers="broker:9092")
     source._brokers = "broker:9092"
-    source._joined = False
-    source._consumer = _Consumer(answer, _Coordinator(rejoining=rejoining, needed=needed))
+    source._rebalances = Assignment()
+    source._membership = _Membership()
+    source._consumer = _Consumer(answer)
     return source
 
 
-@pytest.mark.parametrize(
-    ("rejoining", "needed", "requests"),
-    [(True, False, 1), (True, True, 0), (False, False, 0), (False, True, 0)],
-)
-def test_a_join_that_the_library_forgot_is_asked_for_before_the_poll(
-    rejoining: bool, needed: bool, requests: int
-) -> None:
-    source = _source({}, rejoining=rejoining, needed=needed)
+def test_a_join_that_was_mended_is_said_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    source = _source({})
+    source._membership.done = "this one takes its place"
     assert source.poll(0.1) == {}
-    assert source._consumer.joins_at_poll == requests
+    assert source.poll(0.1) == {}
+    assert source._rebalances.joins_mended == 1
+    assert [one.message for one in caplog.records] == ["this one takes its place"]
+
+
+def test_where_a_join_does_not_end_another_consumer_joins(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, another = _source({}), _Consumer({})
+    old = source._consumer
+    monkeypatch.setattr(source, "_consume", lambda: another)
+    source._membership.overdue_s = 70.04
+    assert source.poll(0.1) == {}
+    assert (source._consumer, old.closed, another.closed) == (another, True, False)
+    assert source._membership.attached == [another]
+    assert source._rebalances.joins_mended == 1
+    (said,) = caplog.records
+    assert said.message == "the group does not let this member in: it joins as another"
+    assert vars(said)["for_s"] == 70.0
+
+
+def test_without_a_broker_the_consumer_stays_and_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _source({})
+    old = source._consumer
+
+    def away() -> Any:
+        raise DependencyError("No Kafka broker could be reached")
+
+    monkeypatch.setattr(source, "_consume", away)
+    source._membership.overdue_s = 70.0
+    with pytest.raises(SourceUnavailableError, match="could be reached"):
+        source.poll(0.1)
+    assert source.poll(0.1) == {}
+    assert (source._consumer, old.closed) == (old, False)
+    assert (source._membership.attached, source._membership.waited_on) == ([], 1)
+    assert source._rebalances.joins_mended == 0
 
 
 def test_positions_outside_the_log_are_named() -> None:
@@ -110,15 +147,6 @@ def test_what_ends_the_worker_and_what_it_waits_for(
     assert type(raised.value) is kind
     assert raised.value.exit_code == code
     assert "broker:9092" in str(raised.value)
-
-
-def test_a_member_is_one_while_it_joins_again_and_until_it_is_put_out() -> None:
-    joining, stable, out = MemberState.REBALANCING, MemberState.STABLE, MemberState.UNJOINED
-    source = _source({})
-    states = [out, joining, stable, joining, stable, out, joining, stable]
-    source._consumer = _InStates(*states)
-    said = [source.joined() for _ in states]
-    assert said == [False, False, True, True, True, False, False, True]
 
 
 class _Cluster:
