@@ -85,6 +85,7 @@ def test_two_workers_go_on_while_the_schema_grows(
         assert not any("database is away" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_workers_that_a_contraction_ends_say_so_once_and_nothing_is_lost(
     command: Callable[..., Any],
     run: Callable[..., Any],
