@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.migrations import Later
 from worker.cli import main
-from worker.store import migrate, revision
+from worker.store import migrate, revision, steps
 from worker.store.locks import hold_revision
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_workers_that_would_end_are_waited_for_unless_by_force(
 def test_a_lock_that_is_held_for_too_long(
     run: Callable[..., Any], later: Later, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(steps, "LOCK_TIMEOUT_S", 0.1)
     later.expand()
     with psycopg.connect(database_url) as dump:
         dump.execute("SELECT count(*) FROM posts")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from worker.errors import SourceUnavailableError
 from worker.source import TopicPartition
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Orphans:
         self._nobody_s = stall_s if nobody_s is None else min(stall_s, nobody_s)
         self._clock = clock
         self._seen: dict[Partition, _Seen] = {}
+        self._peace: dict[Partition, tuple[int | None, float]] = {}
 
     @property
     def every_s(self) -> float:
@@ -76,11 +78,18 @@ class Orphans:
             if seen is None or seen.position != stands:
                 seen = _Seen(stands, now)
             self._seen[row.partition] = seen
-            if now >= seen.since + self._nobody_s:
+            # The group that assigns anew moves the epoch; only records that are read end the peace.
+            at, until = self._peace.get(row.partition, (None, now))
+            in_peace = at == row.next_offset and now < until
+            if now >= seen.since + self._nobody_s and not in_peace:
                 still.append(row)
         if not still:
             return []
-        found = ends([TopicPartition.of(row.partition) for row in still])
+        try:
+            found = ends([TopicPartition.of(row.partition) for row in still])
+        except SourceUnavailableError:
+            self.forget()  # one without a leader is not asked for again and again
+            raise
         orphans = [
             row.partition
             for row in still
@@ -88,6 +97,11 @@ class Orphans:
         ]
         for row in still:
             # Those at their end as well: what is written from now on has its time to be read.
-            peace_s = self._peace_s - self._nobody_s if row.partition in orphans else 0.0
-            self._seen[row.partition] = _Seen((row.next_offset, row.owner_epoch), now + peace_s)
+            self._seen[row.partition] = _Seen((row.next_offset, row.owner_epoch), now)
+            if row.partition in orphans:
+                self._peace[row.partition] = (row.next_offset, now + self._peace_s)
         return orphans
+
+    def forget(self) -> None:
+        """Begins anew: for a while nobody could have been seen to read."""
+        self._seen = {}

@@ -66,6 +66,8 @@ class Watch:
         self._again = again
         self._progress = Progress(stall_s, clock)
         self._orphans = Orphans(stall_s, clock, nobody_s)
+        self._clock = clock
+        self._looked_around = clock()
         self._positions: Sequence[Position] = ()
         self._rebalances = self._joins_mended = 0
 
@@ -126,9 +128,15 @@ class Watch:
         Raises:
             SourceUnavailableError: The broker did not say where a suspect's log ends.
         """
+        now = self._clock()
+        late = now - self._looked_around > 2 * self.around_every_s
+        self._looked_around = now
+        database = self._channels.health.dependencies().get("database", True)
+        if late or not database:  # the others could not get on either, and need a moment
+            self._orphans.forget()
         if self._others_read():
             self._channels.inbox.ask(Ask())  # for the next look
-            if self._channels.health.dependencies().get("database", True) and self._source.joined():
+            if database and self._source.joined():
                 self._look_for_orphans()
 
     def _others_read(self) -> bool:

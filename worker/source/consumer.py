@@ -232,6 +232,7 @@ class KafkaSource:
         except DependencyError as error:
             self._membership.wait_on()
             raise SourceUnavailableError(str(error)) from None
+        self._membership.leave()
         old, self._consumer = self._consumer, consumer
         self._membership.attach(consumer)
         self._rebalances.join_mended()

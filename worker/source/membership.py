@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kafka import errors
 from kafka.protocol.admin.groups import DescribeGroupsRequest
+from kafka.protocol.consumer import LeaveGroupRequest
 from kafka.structs import MemberState
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class Membership:
     ) -> None:
         self._group = group
         self._session_s = session_s
+        self._round_s = round_s
         self._most_s = 2 * round_s + session_s
         self._clock = clock
         self._consumer: Any = None
         self._joined = False
         self._since: float | None = None
+        self._last_look = 0.0
         self._doublings = 0
         self._named: tuple[str, float] | None = None
         self._looked: tuple[str, float] | None = None
@@ -118,10 +121,16 @@ class Membership:
         if self._state() is MemberState.STABLE:
             self._since, self._missing, self._doublings = None, None, 0
             return None
+        now = self._clock()
         if self._since is None:
-            self._since = self._clock()
+            self._since = now
+        elif (
+            now - self._last_look > self._round_s
+        ):  # no poll takes so long: the process was stopped
+            self._since += now - self._last_look - self._round_s
+        self._last_look = now
         # A leader that lives has joined within its session timeout, or is put out by then.
-        if self._clock() - self._since > self._session_s:
+        if now - self._since > self._session_s:
             return self._look_for_leader()
         return None
 
@@ -147,12 +156,44 @@ class Membership:
         Args:
             deadline: By `clock`.
         """
-        with suppress(errors.KafkaError, AttributeError, KeyError):
+        try:
             before = self._generation() if self._leads_a_rebalance() else None
-            while self._clock() < deadline - LEAVE_S and (
-                self._state() is MemberState.REBALANCING or before == self._generation()
+            me = self._me()
+            while (
+                self._clock() < deadline - LEAVE_S
+                and (self._state() is MemberState.REBALANCING or before == self._generation())
+                and self._me() == me  # the group has put it out: there is nothing to end
             ):
-                self._consumer.poll(timeout_ms=50)
+                # Not the consumer's poll: after a batch that cannot be read that one never ends.
+                self._coordinator.poll(timeout_ms=50)
+        except Exception:
+            log.debug("a rebalance could not be ended before leaving", exc_info=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Leaves a group that is still being formed, which the library's `close` would wait for.
+
+        A broker answers nothing else on a connection on which a join waits, and does not expire
+        who waits for one: the member would stay, and perhaps lead, after this process has ended.
+        """
+        coordinator = self._coordinator
+        node, me = self._node(), self._me()
+        if (
+            self._state() is not MemberState.REBALANCING
+            or not (me and coordinator.is_dynamic_member())
+            or node is None
+        ):
+            return
+        identity = LeaveGroupRequest.MemberIdentity(
+            member_id=me, group_instance_id=None, reason="the consumer is being closed"
+        )
+        request = LeaveGroupRequest(group_id=self._group, member_id=me, members=[identity])
+        manager = self._consumer._manager  # noqa: SLF001
+        try:
+            self._ask(lambda: manager.send(request, node_id=node), LEAVE_S)
+            coordinator.reset_generation()
+        except Exception:
+            log.debug("the group could not be left during a join", exc_info=True)
 
     @property
     def _coordinator(self) -> Any:  # noqa: ANN401
@@ -186,11 +227,12 @@ class Membership:
         """Takes the place of a leader that is none of the members; the first of them does.
 
         It was none of them before the broker was asked to let us join, and was named in the answer:
-        with Apache Kafka that cannot be. Only its id can free the group; a broker that does not
-        know it refuses it, and the library joins under a new one.
+        with Apache Kafka that is only so of a static leader that came back, for an instant. Only
+        its id can free the group; a broker that does not know it refuses it, and the library joins
+        under a new one. A static member would be fenced.
         """
         named = self._named
-        if named is None or named is self._looked:
+        if named is None or named is self._looked or not self._coordinator.is_dynamic_member():
             return None
         self._looked = named
         asked_at, members = self._clock(), self._members()
@@ -215,18 +257,22 @@ class Membership:
 
     def _members(self) -> set[str] | None:
         """Their ids, as the broker knows them now; None if it did not say."""
-        # On the coordinator's own connection the answer would wait behind the join.
-        node = str(self._coordinator.coordinator_id or "").rpartition("-")[2]
-        if not node.isdecimal():
+        node = self._node()
+        if node is None:
             return None
         manager = self._consumer._manager  # noqa: SLF001
         request = DescribeGroupsRequest(groups=[self._group], include_authorized_operations=False)
         try:
-            answer = self._ask(lambda: manager.send(request, node_id=int(node)), DESCRIBE_S)
+            answer = self._ask(lambda: manager.send(request, node_id=node), DESCRIBE_S)
         except errors.KafkaError:
             return None
         (found,) = answer.groups
         return None if found.error_code else {member.member_id for member in found.members}
+
+    def _node(self) -> int | None:
+        """The coordinator's broker; on its own connection an answer would wait behind the join."""
+        node = str(self._coordinator.coordinator_id or "").rpartition("-")[2]
+        return int(node) if node.isdecimal() else None
 
     def _leads_a_rebalance(self) -> bool:
         """Whether this member leads a group that is being formed anew; asks the broker."""
@@ -236,7 +282,7 @@ class Membership:
         heartbeat = coordinator._send_heartbeat_request  # noqa: SLF001
         with suppress(errors.KafkaError):
             self._ask(lambda: self._consumer._manager.call_soon(heartbeat), LEAVE_S)  # noqa: SLF001
-        return bool(coordinator.rejoin_needed)
+        return bool(coordinator.rejoin_needed) and self._state() is MemberState.STABLE
 
     def _ask(self, send: Callable[[], Any], timeout_s: float) -> Any:  # noqa: ANN401
         """Sends on the library's I/O thread, and waits for the answer.

@@ -25,7 +25,7 @@ from worker.store.locks import older_writers
 from worker.store.queries import query
 from worker.store.revision import known, newest, read_standing
 from worker.store.revision import scripts as our_scripts
-from worker.store.steps import Step, steps
+from worker.store.steps import Step, steps, wait_briefly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 _LOCK: Final = 0x656D6F74
 """Advisory lock key: two `migrate` at once, as two pods starting, take turns."""
-LOCK_TIMEOUT_S: Final = 2
-"""Writers and readers of a table wait behind a migration that waits for it: for so long at most.
-Longer than the second after which Postgres ends an autovacuum that is in the way."""
 _PAUSE_S: Final = (1.0, 15.0)
 """First and longest pause between two attempts, in which the others get on."""
 _TURN_S: Final = 0.2
@@ -147,7 +144,7 @@ def upgrade(
         before = _revision(connection)
         ahead = _pending(url, connection, scripts, revision)
         contractions = [step for step in ahead if step.kind == "contract"]
-        if contractions and not force:
+        if contractions and before is not None and not force:
             _see_older_off(connection, contractions[-1], deadline, say)
         if ahead:
             _patiently(
@@ -156,7 +153,7 @@ def upgrade(
             )  # fmt: skip
         after = _revision(connection)
         oldest = ahead[-1].oldest if ahead else None
-        return Migrated(before, after, oldest, bool(contractions))
+        return Migrated(before, after, oldest, before is not None and bool(contractions))
 
 
 def downgrade(
@@ -213,7 +210,7 @@ def _turn(
     """A connection that is the only one to migrate, and until when it may wait, monotonic."""
     deadline = time.monotonic() + wait_s
     with _connection(url) as connection:
-        connection.execute(sa.text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        wait_briefly(connection.execute)
         connection.execute(sa.text("SET statement_timeout = 0"))
         connection.commit()
         # Asked again and again, rather than waited for inside the server: an index that the other
@@ -283,6 +280,9 @@ def _patiently(
     pause, longest = _PAUSE_S
     while True:
         try:
+            # An attempt that was rolled back may have begun with another one.
+            wait_briefly(connection.execute)
+            connection.commit()
             work(config)
             connection.commit()
         except sa.exc.OperationalError as error:

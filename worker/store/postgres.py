@@ -153,8 +153,9 @@ class PostgresStore:
             return self._session.run(claim, attempts=1)
         except StillBusyError:
             raise ClaimBusyError(
-                f"{partition}: the last owner's transaction still holds the position; it is ended "
-                f"after {IDLE_IN_TRANSACTION_S} s at the latest"
+                f"{partition}: the last owner's transaction still holds the position, which is "
+                f"ended after {IDLE_IN_TRANSACTION_S} s at the latest, or a migration or "
+                "`maintain` is at work"
             ) from None
 
     def settle(self, claim: Claim, offset: int) -> bool:

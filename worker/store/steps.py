@@ -9,17 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import sqlalchemy as sa
+
 from worker import __version__
 from worker.store.schema import schema_revisions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from alembic.script import Script, ScriptDirectory
 
 Kind = Literal["expand", "contract"]
 
+LOCK_TIMEOUT_S: Final = 2
+"""Writers and readers of a table wait behind a migration that waits for it: for so long at most.
+Longer than the second after which Postgres ends an autovacuum that is in the way."""
 NOTED_FROM: Final = "0005"
 """The migration that makes the table where they are noted."""
 
@@ -63,6 +68,11 @@ def _steps(scripts: Iterable[Script]) -> list[Step]:
     return found
 
 
+def wait_briefly(execute: Callable[[Any], object]) -> None:
+    """Has this session wait for each lock for `LOCK_TIMEOUT_S` at most from now on."""
+    execute(sa.select(sa.func.set_config("lock_timeout", f"{LOCK_TIMEOUT_S}s", False)))
+
+
 def note(
     ctx: MigrationContext,
     step: MigrationInfo,
@@ -70,6 +80,9 @@ def note(
     run_args: Mapping[str, Any],  # noqa: ARG001
 ) -> None:
     """Writes down, in the migration's transaction, what it asks of workers. Alembic calls it."""
+    if not ctx.as_sql:
+        # One that builds an index without an end to its patience must not lend that to the next.
+        wait_briefly(ctx.execute)
     revision = step.up_revision_id
     assert revision is not None
     if revision < NOTED_FROM:

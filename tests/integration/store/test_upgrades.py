@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.migrations import EXPANSION, Later
 from worker.errors import DependencyError, SchemaError, WorkerError
-from worker.store import migrate
+from worker.store import migrate, steps
 from worker.store.interface import Claim
 from worker.store.maintain import Keep, maintain
 from worker.store.preflight import look
@@ -216,7 +216,7 @@ def test_a_long_transaction_holds_the_migration_up_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As a dump does. Without a lock timeout, writers would wait until its end."""
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(steps, "LOCK_TIMEOUT_S", 0.2)
     monkeypatch.setattr(migrate, "_PAUSE_S", (0.2, 0.4))
     wide = later.expand(EXPANSION)
     write(writer, 0, 3)
@@ -248,6 +248,13 @@ def test_a_long_transaction_holds_the_migration_up_and_nobody_else(
     assert slowest < 1.0, "behind the lock timeout, not behind the dump"
     write(writer, offset, offset + 3)
     assert differences(database_url) == ()
+
+
+def test_one_that_waits_for_ever_lends_that_to_no_other(later: Later, database_url: str) -> None:
+    later.index()
+    patient = "DO $$ BEGIN ASSERT current_setting('lock_timeout') = '2s'; END $$"
+    last = later.expand(patient, "SELECT 1")
+    assert migrate.upgrade(database_url, scripts=later.folder).after == last
 
 
 def test_an_index_is_built_beside_another_migrate(

@@ -21,7 +21,7 @@ class _Membership:
         self.done: str | None = None
         self.overdue_s: float | None = None
         self.attached: list[Any] = []
-        self.waited_on = 0
+        self.waited_on = self.left = 0
 
     def look(self) -> str | None:
         done, self.done = self.done, None
@@ -30,6 +30,10 @@ class _Membership:
     def attach(self, consumer: Any) -> None:
         self.attached.append(consumer)
         self.overdue_s = None
+
+    def leave(self) -> None:
+        assert not self.attached, "the old one leaves"
+        self.left += 1
 
     def wait_on(self) -> None:
         self.waited_on += 1
@@ -81,7 +85,7 @@ def test_where_a_join_does_not_end_another_consumer_joins(
     source._membership.overdue_s = 70.04
     assert source.poll(0.1) == {}
     assert (source._consumer, old.closed, another.closed) == (another, True, False)
-    assert source._membership.attached == [another]
+    assert (source._membership.attached, source._membership.left) == ([another], 1)
     assert source._rebalances.joins_mended == 1
     (said,) = caplog.records
     assert said.message == "the group does not let this member in: it joins as another"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import errors
+from kafka.protocol.consumer import LeaveGroupRequest
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from tests.fakes.clock import ManualClock
@@ -33,6 +34,15 @@ class _Coordinator:
         self.joins: list[bytes | Exception] = []
         self.begun = False
         self.silent = False
+
+        self.dynamic = True
+        self.at_poll: Callable[[int], None] = lambda _: None
+
+    def is_dynamic_member(self) -> bool:
+        return self.dynamic
+
+    def poll(self, timeout_ms: int) -> None:
+        self.at_poll(timeout_ms)
 
     def request_rejoin(self) -> None:
         self.requests += 1
@@ -66,6 +76,8 @@ class _Consumer:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self._coordinator = _Coordinator()
+        self._coordinator.at_poll = self.polled
+        self.left: list[str] = []
         self._manager = self._net = self
         self.members: set[str] | None = {"me"}
         self.error_code = 0
@@ -79,7 +91,7 @@ class _Consumer:
             "group", generation_id=of.generation, member_id=of.member, state=of.state
         )
 
-    def poll(self, timeout_ms: int) -> None:
+    def polled(self, timeout_ms: int) -> None:
         self.polls += 1
         self.clock.now += timeout_ms / 1_000
         self.at_poll()
@@ -95,10 +107,14 @@ class _Consumer:
         return await answer
 
     async def send(self, request: Any, node_id: int) -> Any:
-        assert request.groups == ["group"]
         self.nodes.append(node_id)
         if self.members is None:
             raise errors.NodeNotReadyError(node_id)
+        if isinstance(request, LeaveGroupRequest):
+            assert request.group_id == "group"
+            self.left += [one.member_id for one in request.members]
+            return SimpleNamespace(error_code=0)
+        assert request.groups == ["group"]
         members = [SimpleNamespace(member_id=one) for one in sorted(self.members)]
         return SimpleNamespace(
             groups=[SimpleNamespace(error_code=self.error_code, members=members)]
@@ -280,10 +296,10 @@ def test_having_joined_is_a_new_beginning(member: Member) -> None:
     assert not member.look()
     member.of.state = MemberState.REBALANCING
     overdue = []
-    for after in (0, MOST_S, 1):
+    for after in (0, ROUND_S, ROUND_S, SESSION_S, 1):
         assert not member.look(after=after)
         overdue.append(member.membership.overdue_s)
-    assert overdue == [None, None, MOST_S + 1]
+    assert overdue == [None, None, None, None, MOST_S + 1]
     member.membership.wait_on()
     assert not member.look(after=MOST_S)
     assert member.membership.overdue_s is None
@@ -323,3 +339,46 @@ def test_a_rebalance_that_does_not_end_is_not_waited_for_longer_than_there_is(
     deadline = member.clock.now + 3
     member.membership.settle(deadline)
     assert deadline - 1 < member.clock.now < deadline
+    # On the coordinator's own connection that would wait behind the join.
+    assert (member.consumer.left, member.consumer.nodes) == (["me"], [7])
+    assert member.of.state is MemberState.UNJOINED, "close has nothing more to leave"
+
+
+def test_a_static_member_stays_where_it_is(member: Member) -> None:
+    member.of.dynamic = False
+    member.membership.settle(member.clock.now + 3)
+    assert member.consumer.left == []
+
+
+def test_a_broker_that_does_not_answer_keeps_nobody(member: Member) -> None:
+    member.consumer.members = None
+    member.membership.settle(member.clock.now + 3)
+    assert member.of.state is MemberState.REBALANCING
+
+
+def test_a_leader_that_was_put_out_does_not_join_again_to_leave(member: Member) -> None:
+    of = member.of
+    of._is_leader, of.state = True, MemberState.STABLE
+
+    async def unknown() -> None:
+        of.reset_generation()
+        of.rejoin_needed = True
+        raise errors.UnknownMemberIdError
+
+    of._send_heartbeat_request = unknown  # type: ignore[method-assign]
+    member.membership.settle(member.clock.now + 9)
+    assert (member.consumer.polls, member.consumer.left) == (0, [])
+
+
+def test_an_error_while_settling_is_no_reason_not_to_close(member: Member) -> None:
+    def closed(_: int) -> None:
+        raise RuntimeError("the loop is closed")
+
+    member.of.at_poll = closed
+    member.membership.settle(member.clock.now + 9)
+
+
+def test_a_process_that_stood_still_has_not_joined_for_so_long(member: Member) -> None:
+    member.look()
+    member.look(after=1_000)
+    assert member.membership.overdue_s is None
