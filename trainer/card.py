@@ -193,9 +193,18 @@ def _procedure(run: Run, chosen: SeedResult) -> str:
         f"{recipe.learning_rate:g} falling linearly after a warm-up over {recipe.warmup:.0%} of "
         f"the steps, batches of {batch}, {recipe.epochs} epochs, weight decay "
         f"{recipe.weight_decay:g}, label smoothing {recipe.label_smoothing:g}, precision "
-        f"{recipe.precision}. The seed was chosen on validation by accuracy, ties by loss:\n\n"
+        f"{recipe.precision}. {_choice(run, chosen)}:\n\n"
         "| seed | validation accuracy | macro-F1 | loss before temperature | minutes |\n"
         "|---|---|---|---|---|\n" + rows + _spread(run) + _taught(run)
+    )
+
+
+def _choice(run: Run, chosen: SeedResult) -> str:
+    if chosen.seed == run.chosen.seed:
+        return "The seed was chosen on validation by accuracy, ties by loss"
+    return (
+        f"Seed {chosen.seed} was asked for (`package --seed`); validation, by accuracy and then "
+        f"loss, would have chosen {run.chosen.seed}"
     )
 
 

@@ -203,6 +203,9 @@ def test_another_seed_can_be_packaged(run: Run, tmp_path: Path) -> None:
     folder = package(run, tmp_path / "bundle", seed=other, say=lambda _: None)
     content = json.loads((folder / "bundle.json").read_text())
     assert content["recipe"]["seed"] == other
+    text = (folder / "README.md").read_text()
+    assert f"Seed {other} was asked for" in text
+    assert f"would have chosen {run.chosen.seed}:" in " ".join(text.split())
     assert f"| {other} (chosen) |" in (folder / "README.md").read_text()
     with pytest.raises(SettingsError, match=r"--seed 9: .*it has: 2, 3"):
         package(run, tmp_path / "none", seed=9, say=lambda _: None)
