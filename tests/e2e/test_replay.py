@@ -251,6 +251,7 @@ def test_files_are_read_as_logs_and_shared_out(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_process_that_does_not_know_of_a_longer_range_does_no_harm(
     command: Callable[..., Any],
     run: Callable[..., Any],

@@ -92,6 +92,7 @@ def test_a_teacher_without_neutral_speaks_of_the_first_data_alone(run: Run, teac
     assert [line.split(":")[1] for line in said] == [" 2 posts", " 3 posts", " 3 posts"]
 
 
+@pytest.mark.slow
 def test_a_student_learns_neutral_from_teachers_and_the_recipe_alone_needs_one(
     corpus: tuple[Recipe, sources.Corpus],
     encoder: Path,
