@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from worker.errors import SourceUnavailableError
 from worker.pipeline.orphans import Orphans
 from worker.posts.place import Partition
 from worker.source import TopicPartition
@@ -131,3 +132,39 @@ def test_the_group_is_asked_to_assign_anew(
         rig.turns(4, seconds=0.5)
     assert rig.source.rejoined == 1
     assert rig.stored(nobodys) == [0, 1, 2]
+
+
+def test_one_whose_end_cannot_be_had_is_not_asked_for_each_time(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaderless(places: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        watched.asked.append(places)
+        raise SourceUnavailableError("no leader")
+
+    monkeypatch.setattr(watched, "_ends", leaderless)
+    stands = row(1, 0)
+    watched.look(stands)
+    with pytest.raises(SourceUnavailableError):
+        watched.look(stands, after=STALL_S)
+    for _ in range(int(STALL_S) - 1):
+        assert watched.look(stands, after=1) == []
+    assert len(watched.asked) == 1
+
+
+def test_an_epoch_that_the_group_moved_ends_no_peace(watched: Watched) -> None:
+    watched.orphans = Orphans(STALL_S, lambda: watched.now, STALL_S / 4)
+    watched.look(row(1, 0))
+    assert watched.look(row(1, 0), after=STALL_S / 4) == [1]
+    assert watched.look(row(1, 0, epoch=2), after=STALL_S / 4) == []
+    assert watched.look(row(1, 0, epoch=2), after=STALL_S / 4) == []
+    assert watched.look(row(1, 0, epoch=2), after=STALL_S / 2) == [1]
+    # Records that are read do end it.
+    watched.look(row(1, 5, epoch=2), after=1)
+    assert watched.look(row(1, 5, epoch=2), after=STALL_S / 4) == [1]
+
+
+def test_what_was_seen_while_nobody_could_read_does_not_count(watched: Watched) -> None:
+    watched.look(row(1, 0))
+    watched.orphans.forget()
+    assert watched.look(row(1, 0), after=STALL_S) == []
+    assert watched.look(row(1, 0), after=STALL_S) == [1]
