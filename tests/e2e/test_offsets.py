@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.verifying import exact
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,11 +16,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
 CONSUMED = "SELECT coalesce(sum(consumed), 0)::int FROM stream_offsets"
 DUPLICATES = "SELECT sum(duplicates)::int FROM stream_offsets"
-
-
-def exact(run: Callable[..., Any]) -> None:
-    code, out, err = run("verify")
-    assert code == 0, out + err
 
 
 def test_an_idle_worker_goes_back_and_reads_again(

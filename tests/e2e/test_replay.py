@@ -13,6 +13,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.e2e.verifying import exact
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -24,11 +26,6 @@ OUTCOMES = """
 SELECT sum(consumed)::int, sum(replaced)::int, sum(labelled)::int, sum(duplicates)::int
 FROM stream_offsets WHERE consumer_group LIKE '%.replay.%'
 """
-
-
-def exact(run: Callable[..., Any]) -> None:
-    code, out, err = run("verify")
-    assert code == 0, out + err
 
 
 @pytest.mark.slow

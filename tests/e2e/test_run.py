@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kafka.errors import TopicAlreadyExistsError
 
+from tests.e2e.verifying import exact
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -24,9 +26,8 @@ LEDGER = (
 OWNERS = "SELECT count(DISTINCT owner_id) FROM stream_offsets WHERE next_offset IS NOT NULL"
 
 
-def exact(run: Callable[..., Any], query: Callable[..., Any]) -> None:
-    code, out, err = run("verify")
-    assert code == 0, out + err
+def all_stored(run: Callable[..., Any], query: Callable[..., Any]) -> None:
+    exact(run)
     assert query(
         "SELECT (SELECT count(*) FROM post_emotions), (SELECT coalesce(sum(posts), 0)::bigint "
         "FROM emotion_trends WHERE granularity = '1m' AND dimension = 'all')"
@@ -65,7 +66,7 @@ def test_two_workers_a_kill_and_a_stream_full_of_duplicates(
     assert query("SELECT count(*) FROM post_emotions") == [(1_520,)]
     assert query("SELECT count(*) FROM post_emotions WHERE unlabelled_reason = 'empty'") == [(20,)]
     assert query("SELECT count(*) FROM dead_letters WHERE value = '{no json'") == [(10,)]
-    exact(run, query)
+    all_stored(run, query)
     started = time.monotonic()
     second.send_signal(signal.SIGTERM)
     assert second.wait(15) == 0
@@ -94,7 +95,7 @@ def test_sigterm_in_full_work_is_obeyed_and_loses_nothing(
     code, _, log = run("run", "--drain", WORKER_TOPICS=topic)
     assert code == 0, log
     assert query(LEDGER)[0][:3] == (3_000, 3_000, 0)
-    exact(run, query)
+    all_stored(run, query)
 
 
 def test_edits_and_withdrawals_reach_the_trends(
@@ -126,7 +127,7 @@ def test_edits_and_withdrawals_reach_the_trends(
         ("1",),
         ("2",),
     ]
-    exact(run, query)
+    all_stored(run, query)
 
 
 def test_a_group_goes_on_where_it_stood_and_another_begins_anew(
@@ -144,7 +145,7 @@ def test_a_group_goes_on_where_it_stood_and_another_begins_anew(
     assert query(LEDGER)[0][:3] == (70, 70, 0)
     assert run("run", "--drain", WORKER_TOPICS=topic, WORKER_GROUP="other")[0] == 0
     assert query(LEDGER)[0][:3] == (140, 70, 70)
-    exact(run, query)
+    all_stored(run, query)
     code, out, _ = run("offsets", "show", "--group", "other")
     assert code == 0
     assert f"{topic}/0" in out
@@ -193,7 +194,7 @@ def test_a_topic_made_anew_with_more_partitions_is_read_from_its_start(
     publish(100, 400)
     eventually(lambda: query("SELECT count(*) FROM post_emotions") == [(400,)])
     assert query("SELECT count(*) FROM stream_offsets WHERE retired_at IS NULL") == [(5,)]
-    exact(run, query)
+    all_stored(run, query)
 
 
 def test_what_is_missing_is_said(run: Callable[..., Any], make_topic: Callable[..., str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.verifying import exact
 from tests.fakes.migrations import Later
 from worker.store import migrate
 from worker.store.revision import newest
@@ -33,11 +34,6 @@ BUNDLE = Path(__file__).parents[2] / "worker" / "models" / "builtin" / "model.sa
 
 def level_of(line: str) -> str:
     return str(json.loads(line).get("level", "")) if line.startswith("{") else "error"
-
-
-def exact(run: Callable[..., Any]) -> None:
-    code, out, err = run("verify")
-    assert code == 0, out + err
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from worker.commands.options import env_file_option
 from worker.settings import load_settings
 from worker.store import migrate
 from worker.store.connection import address
+from worker.store.revision import newest
 
 
 @click.command()
@@ -42,11 +43,11 @@ def command(*, sql: bool, plan: bool, wait: float, force: bool, env_file: Path |
         click.echo(f"{address(url)}: schema empty -> {done.after}")
     elif done.before != done.after:
         click.echo(f"{address(url)}: schema {done.before} -> {done.after}; {_for_workers(done)}")
-    elif done.after == migrate.head():
+    elif done.after == newest():
         click.echo(f"{address(url)}: the schema is at {done.after} already")
     else:
         click.echo(
-            f"{address(url)}: the schema is at {done.after}, beyond {migrate.head()}, and lets "
+            f"{address(url)}: the schema is at {done.after}, beyond {newest()}, and lets "
             "workers of this version go on: nothing to do"
         )
 

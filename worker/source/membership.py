@@ -216,7 +216,7 @@ class Membership:
         never learns its assignment, and its heartbeats stay off.
         """
         if self._coordinator.rejoining and not self._coordinator.rejoin_needed:
-            self._coordinator.request_rejoin()
+            self.rejoin()
 
     def _answered(self, response: Any, sent_at: float) -> None:  # noqa: ANN401
         """On the I/O thread: who leads, as far as the broker says."""

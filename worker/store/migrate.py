@@ -23,7 +23,7 @@ from worker.errors import DependencyError, SchemaError, WorkerError
 from worker.store.connection import address, first_line, sqlalchemy_url
 from worker.store.locks import older_writers
 from worker.store.queries import query
-from worker.store.revision import known, newest, read_standing
+from worker.store.revision import known, read_standing
 from worker.store.revision import scripts as our_scripts
 from worker.store.steps import Step, steps, wait_briefly
 
@@ -85,11 +85,6 @@ def _connection(url: str) -> Iterator[sa.Connection]:
                 "The role needs CREATE on the schema, and the schema must be ours alone."
             ) from None
         raise
-
-
-def head() -> str:
-    """The revision that this version of the worker knows."""
-    return newest()
 
 
 def current(url: str) -> str | None:
